@@ -1,0 +1,144 @@
+"""Syntax to model: what each statement means, and the arguments that MIG adds.
+
+Statements act in the order written: a ``serverprefix`` or ``waittime`` holds for the routines
+after it. Everything that can be parsed but not generated is refused here, at its place, so that
+no emitter ever sees it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mig import syntax
+from mig.arguments import build_routine
+from mig.diagnostics import Diagnostics, Location, MigError
+from mig.model import Import, Interface, Routine
+from mig.types import TypeTable
+
+MAX_ID = 0x7FFFFFFF
+
+
+@dataclass
+class Settings:
+    """The statements in force at one point of the source."""
+
+    user_prefix: str = ""
+    server_prefix: str = ""
+    server_demux: str = ""
+    message_option: str = "MACH_MSG_OPTION_NONE"
+    wait_time: str = ""
+    send_time: str = ""
+    error_procedure: str = ""
+    rcs_id: str = ""
+
+
+@dataclass
+class _Analyser:
+    diagnostics: Diagnostics
+    settings: Settings = field(default_factory=Settings)
+    imports: list[Import] = field(default_factory=list)
+    routines: list[Routine] = field(default_factory=list)
+    subsystem: syntax.Subsystem | None = None
+    number: int = 0
+
+    def __post_init__(self) -> None:
+        self.types = TypeTable(self.diagnostics)
+
+    def statement(self, node: syntax.Statement) -> None:
+        match node:
+            case syntax.Subsystem():
+                self._subsystem(node)
+            case syntax.Setting():
+                self._setting(node)
+            case syntax.Import():
+                self.imports.append(Import(node.keyword, node.filename))
+            case syntax.TypeDecl():
+                self.types.declare(node)
+            case syntax.Skip():
+                self.number += 1
+            case syntax.Routine():
+                self._routine(node)
+
+    def _subsystem(self, node: syntax.Subsystem) -> None:
+        if self.subsystem is not None:
+            self.diagnostics.warn(
+                node.where,
+                f"previous Subsystem decl (of {self.subsystem.name}) will be ignored",
+            )
+        for modifier in node.modifiers:
+            spelled = {"kerneluser": "KernelUser", "kernelserver": "KernelServer"}
+            raise MigError(
+                modifier.where,
+                f"{spelled[modifier.keyword]} subsystems are not generated:"
+                " they are for stubs inside the kernel",
+            )
+        self.subsystem = node
+
+    def _setting(self, node: syntax.Setting) -> None:
+        settings, value = self.settings, node.value
+        match node.keyword:
+            case "userprefix":
+                settings.user_prefix = value
+            case "serverprefix":
+                settings.server_prefix = value
+            case "serverdemux":
+                settings.server_demux = value
+            case "msgoption":
+                settings.message_option = value
+            case "waittime" | "nowaittime":
+                settings.wait_time = value
+            case "sendtime" | "nosendtime":
+                settings.send_time = value
+            case "error":
+                settings.error_procedure = value
+            case "rcsid":
+                if settings.rcs_id:
+                    self.diagnostics.warn(node.where, "previous RCS decl will be ignored")
+                settings.rcs_id = value
+            case "usertypelimit" | "onstacklimit":
+                self.diagnostics.warn(node.where, f"{node.keyword} is ignored: use -maxonstack")
+            case "usespecialreplyport":
+                if value != "0":
+                    raise MigError(node.where, "UseSpecialReplyPort is not generated")
+            case "consumeonsenderror":
+                if value.lower() != "none":
+                    raise MigError(node.where, "ConsumeOnSendError is not generated")
+
+    def _routine(self, node: syntax.Routine) -> None:
+        number = self.number
+        self.number += 1
+        if any(routine.name == node.name for routine in self.routines):
+            raise MigError(node.where, f"routine {node.name} is already declared")
+        routine = build_routine(node, number, self.types, self.settings, self.diagnostics)
+        self.routines.append(routine)
+
+
+def analyse(
+    statements: list[syntax.Statement], diagnostics: Diagnostics, end: Location
+) -> Interface:
+    """Give the statements their meaning. Raises ``MigFailure`` if there was any error."""
+    analyser = _Analyser(diagnostics)
+    for node in statements:
+        try:
+            analyser.statement(node)
+        except MigError as error:
+            diagnostics.error(error)
+    subsystem = analyser.subsystem
+    if subsystem is None:
+        diagnostics.check()
+        raise MigError(end, "no SubSystem declaration")
+    if subsystem.base + analyser.number + 100 > MAX_ID:
+        diagnostics.error(MigError(subsystem.where, "message ids exceed the range of msgh_id"))
+    diagnostics.check()
+    settings = analyser.settings
+    return Interface(
+        name=subsystem.name,
+        base=subsystem.base,
+        user_prefix=settings.user_prefix,
+        server_prefix=settings.server_prefix,
+        server_demux=settings.server_demux or f"{subsystem.name}_server",
+        rcs_id=settings.rcs_id,
+        imports=analyser.imports,
+        routines=analyser.routines,
+        slots=analyser.number,
+    )

@@ -1,0 +1,115 @@
+"""In the user stub: the function that checks a reply before anything is taken from it."""
+
+from __future__ import annotations
+
+from mig.emit.messages import place, rounded
+from mig.emit.writer import Writer
+from mig.layout import Field, Message
+from mig.model import Interface, Routine
+from mig.types import POLYMORPHIC
+
+
+def write_reply_check(
+    w: Writer, interface: Interface, routine: Routine, reply: Message
+) -> None:
+    """Write ``__MIG_check__Reply__NAME_t``.
+
+    It returns the server's own error if the reply is one. ``msgh_shrink_N`` receives by how much
+    the fields after the Nth variable field have moved up.
+    """
+    name = f"__MIG_check__Reply__{routine.name}_t"
+    shrinks = "".join(
+        f", mach_msg_size_t *msgh_shrink_{i}" for i in range(1, len(reply.variables) + 1)
+    )
+    w.blank()
+    w.line(f"#if !defined({name}__defined)")
+    w.line(f"#define {name}__defined")
+    w.line(f"mig_internal kern_return_t {name}(__Reply__{routine.name}_t *Reply0P{shrinks})")
+    with w.block():
+        w.line(f"typedef __Reply__{routine.name}_t __attribute__((__may_alias__)) Reply;")
+        w.line("const Reply *Out0P = (const Reply *) Reply0P;")
+        if reply.variables:
+            w.line("mach_msg_size_t msgh_size = Out0P->Head.msgh_size;")
+        w.blank()
+        _write_identity(w, interface.message_id(routine) + 100)
+        _write_form(w, reply, no_arguments=not any(a.returned for a in routine.arguments))
+        for descriptor in reply.descriptors:
+            _write_port_check(w, descriptor)
+        for i, field in enumerate(reply.variables, 1):
+            _write_variable_check(w, reply, field, i)
+        w.line("return MACH_MSG_SUCCESS;")
+    w.line(f"#endif /* !defined({name}__defined) */")
+    w.blank()
+
+
+def _write_identity(w: Writer, reply_id: int) -> None:
+    with w.block(f"if (Out0P->Head.msgh_id != {reply_id}) {{"):
+        w.line("return Out0P->Head.msgh_id == MACH_NOTIFY_SEND_ONCE")
+        w.line("\t? MIG_SERVER_DIED : MIG_REPLY_MISMATCH;")
+
+
+def _write_form(w: Writer, reply: Message, no_arguments: bool) -> None:
+    """Check simple or complex and the size, and return the server's error if that is what came."""
+    simple = "!(Out0P->Head.msgh_bits & MACH_MSGH_BITS_COMPLEX)"
+    error = "((const mig_reply_error_t *) (const void *) Out0P)->RetCode"
+    size = "Out0P->Head.msgh_size"
+    full = "(mach_msg_size_t) sizeof(Reply)"
+    if reply.variables:
+        low = f"{full} - {reply.variable_room}"
+        wrong = f"({size} < {low} || {size} > {full})"
+    else:
+        wrong = f"{size} != {full}"
+    is_error = f"{size} == (mach_msg_size_t) sizeof(mig_reply_error_t)"
+    w.line("#if __MigTypeCheck")
+    if no_arguments:
+        condition = f"!({simple}) || {wrong}"
+    elif reply.is_complex:
+        condition = (
+            f"({simple} || Out0P->msgh_body.msgh_descriptor_count != {len(reply.descriptors)}"
+            f" || {wrong})\n\t    && !({simple} && {is_error} && {error} != KERN_SUCCESS)"
+        )
+    else:
+        condition = (
+            f"!({simple}) || ({wrong}\n\t    && !({is_error} && {error} != KERN_SUCCESS))"
+        )
+    with w.block(f"if ({condition}) {{"):
+        w.line("return MIG_TYPE_ERROR;")
+    w.line("#endif /* __MigTypeCheck */")
+    if reply.is_complex:
+        with w.block(f"if ({simple}) {{"):
+            w.line(f"return {error};")
+    else:
+        with w.block("if (Out0P->RetCode != KERN_SUCCESS) {"):
+            w.line("return Out0P->RetCode;")
+
+
+def _write_port_check(w: Writer, descriptor: Field) -> None:
+    it = descriptor.argument.type
+    condition = f"Out0P->{descriptor.name}.type != MACH_MSG_PORT_DESCRIPTOR"
+    if POLYMORPHIC not in (it.sent, it.received):
+        condition += f" || Out0P->{descriptor.name}.disposition != {it.received_name}"
+    w.line("#if __MigTypeCheck")
+    with w.block(f"if ({condition}) {{"):
+        w.line("return MIG_TYPE_ERROR;")
+    w.line("#endif /* __MigTypeCheck */")
+
+
+def _write_variable_check(w: Writer, reply: Message, field: Field, number: int) -> None:
+    """Check one variable field's count against its type and against the message's size."""
+    last = number == len(reply.variables)
+    low = f"(mach_msg_size_t) sizeof(Reply) - {reply.variable_room}"
+    with w.block():
+        w.line("mach_msg_type_number_t count;")
+        if field.position == 0:
+            w.line(f"count = Out0P->{field.count_name};")
+        else:
+            at = place("Reply", "Reply0P", field.count_name, f"*msgh_shrink_{field.position}")
+            w.line(f"(void) memcpy(&count, {at}, sizeof(count));")
+        used = rounded("count", field.element_size)
+        w.line(f"if (count > {field.maximum} || msgh_size - ({low}) < {used}")
+        w.line(f"    || msgh_size {'!=' if last else '<'} {low} + {used})")
+        w.line("\treturn MIG_TYPE_ERROR;")
+        earlier = f"*msgh_shrink_{number - 1} + " if number > 1 else ""
+        w.line(f"*msgh_shrink_{number} = {earlier}{field.room} - {used};")
+        if not last:
+            w.line(f"msgh_size -= {used};")

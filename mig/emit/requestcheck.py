@@ -1,0 +1,140 @@
+"""In the server stub: the function that checks a request before anything is taken from it.
+
+The order is migcom's, so that a message wrong in two ways gets the same answer: the complex bit,
+the number of descriptors and the size; each descriptor; each variable field's count; each
+string's terminator.
+"""
+
+from __future__ import annotations
+
+from mig.emit.messages import place, rounded
+from mig.emit.writer import Writer
+from mig.layout import Field, Message
+from mig.model import Routine
+from mig.types import MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE
+
+# A descriptor whose disposition is an argument on the sending side only: what may arrive.
+_ACCEPTED = {
+    MOVE_RECEIVE: ("MACH_MSG_TYPE_MOVE_RECEIVE",),
+    MOVE_SEND_ONCE: ("MACH_MSG_TYPE_MOVE_SEND_ONCE", "MACH_MSG_TYPE_MAKE_SEND_ONCE"),
+    MOVE_SEND: (
+        "MACH_MSG_TYPE_MOVE_SEND",
+        "MACH_MSG_TYPE_MAKE_SEND",
+        "MACH_MSG_TYPE_COPY_SEND",
+    ),
+}
+
+
+def write_request_check(w: Writer, routine: Routine, request: Message) -> None:
+    """Write ``__MIG_check__Request__NAME_t``; ``msgh_shrink_N`` as in the check of a reply."""
+    name = f"__MIG_check__Request__{routine.name}_t"
+    shrinks = "".join(
+        f", mach_msg_size_t *msgh_shrink_{i}" for i in range(1, len(request.variables) + 1)
+    )
+    w.blank()
+    w.line(f"#if !defined({name}__defined)")
+    w.line(f"#define {name}__defined")
+    w.line(f"mig_internal kern_return_t {name}(")
+    w.line(
+        f"\t__attribute__((__unused__)) __Request__{routine.name}_t *Request0P{shrinks})"
+    )
+    with w.block():
+        _declarations(w, routine, request)
+        _write_form(w, routine, request)
+        for descriptor in request.descriptors:
+            _write_port_check(w, descriptor)
+        for i, field in enumerate(request.variables, 1):
+            _write_variable_check(w, request, field, i)
+        for field in request.fields:
+            if field.argument.type.string:
+                _write_terminator_check(w, field)
+        w.line("return MACH_MSG_SUCCESS;")
+    w.line(f"#endif /* !defined({name}__defined) */")
+    w.blank()
+
+
+def _declarations(w: Writer, routine: Routine, request: Message) -> None:
+    if not request.variables:
+        w.line("#if __MigTypeCheck")
+    w.line(f"typedef __Request__{routine.name}_t __attribute__((__may_alias__)) Request;")
+    w.line("const Request *In0P = (const Request *) Request0P;")
+    if not request.variables:
+        w.line("#endif /* __MigTypeCheck */")
+    else:
+        w.line("mach_msg_size_t msgh_size = In0P->Head.msgh_size;")
+    w.blank()
+
+
+def _write_form(w: Writer, routine: Routine, request: Message) -> None:
+    full = "(mach_msg_size_t) sizeof(Request)"
+    size = "In0P->Head.msgh_size"
+    if request.variables:
+        wrong = f"{size} < {full} - {request.variable_room} || {size} > {full}"
+    else:
+        wrong = f"{size} != {full}"
+    complex_bit = "(In0P->Head.msgh_bits & MACH_MSGH_BITS_COMPLEX)"
+    if not request.is_complex:
+        condition = f"{complex_bit}\n\t    || {wrong}"
+    else:
+        condition = (
+            f"!{complex_bit}\n"
+            f"\t    || In0P->msgh_body.msgh_descriptor_count != {len(request.descriptors)}\n"
+            f"\t    || {wrong}"
+        )
+    w.line("#if __MigTypeCheck")
+    with w.block(f"if ({condition}) {{"):
+        w.line("return MIG_BAD_ARGUMENTS;")
+    w.line("#endif /* __MigTypeCheck */")
+
+
+def _write_port_check(w: Writer, descriptor: Field) -> None:
+    it = descriptor.argument.type
+    name = f"In0P->{descriptor.name}"
+    condition = f"{name}.type != MACH_MSG_PORT_DESCRIPTOR"
+    if not it.is_polymorphic:
+        condition += f"\n\t    || {name}.disposition != {it.received_name}"
+    elif it.received in _ACCEPTED:
+        tests = (f"{name}.disposition != {d}" for d in _ACCEPTED[it.received])
+        condition += f"\n\t    || ({' && '.join(tests)})"
+    w.line("#if __MigTypeCheck")
+    with w.block(f"if ({condition}) {{"):
+        w.line("return MIG_TYPE_ERROR;")
+    w.line("#endif /* __MigTypeCheck */")
+
+
+def _write_variable_check(w: Writer, request: Message, field: Field, number: int) -> None:
+    last = number == len(request.variables)
+    low = f"(mach_msg_size_t) sizeof(Request) - {request.variable_room}"
+    with w.block():
+        w.line("mach_msg_type_number_t count;")
+        if field.position == 0:
+            w.line(f"count = In0P->{field.count_name};")
+        else:
+            shrink = f"*msgh_shrink_{field.position}"
+            w.line(
+                "(void) memcpy(&count,"
+                f" {place('Request', 'Request0P', field.count_name, shrink)}, sizeof(count));"
+            )
+        used = rounded("count", field.element_size)
+        w.line("#if __MigTypeCheck")
+        w.line(f"if (count > {field.maximum} || msgh_size - ({low}) < {used}")
+        w.line(f"    || msgh_size {'!=' if last else '<'} {low} + {used})")
+        w.line("\treturn MIG_BAD_ARGUMENTS;")
+        w.line("#endif /* __MigTypeCheck */")
+        earlier = f"*msgh_shrink_{number - 1} + " if number > 1 else ""
+        w.line(f"*msgh_shrink_{number} = {earlier}{field.room} - {used};")
+        w.line(f"msgh_size -= {used};" if not last else "(void) msgh_size;")
+
+
+def _write_terminator_check(w: Writer, field: Field) -> None:
+    """A string must end within its field and within the message."""
+    w.line("#if __MigTypeCheck")
+    with w.block():
+        shrink = f" - *msgh_shrink_{field.position}" if field.position else ""
+        w.line(f"mach_msg_size_t start = (mach_msg_size_t) offsetof(Request, {field.name}){shrink};")
+        w.line("mach_msg_size_t length = In0P->Head.msgh_size - start;")
+        w.line(f"if (length > {field.size})")
+        w.line(f"\tlength = {field.size};")
+        w.line("if (memchr((const char *) In0P + start, '\\0', length) == NULL)")
+        w.line("\treturn MIG_BAD_ARGUMENTS;")
+    w.line("#endif /* __MigTypeCheck */")

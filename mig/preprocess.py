@@ -1,0 +1,94 @@
+"""Running the C preprocessor over a .defs file.
+
+The compiler's own ``defs`` directory is searched last, so that an SDK's ``<mach/*.defs>`` win and
+a host without one finds the stand-ins.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MAX_TEXT = 32 * 1024 * 1024
+STAND_INS = Path(__file__).resolve().parent.parent / "defs"
+
+# What a compiler for another architecture would define, when the one at hand cannot be told to.
+_ARCHITECTURES = {
+    "x86_64": ("__x86_64__", "__x86_64", "__amd64__"),
+    "x86_64h": ("__x86_64__", "__x86_64", "__amd64__"),
+    "arm64": ("__arm64__", "__arm64", "__aarch64__"),
+    "arm64e": ("__arm64__", "__arm64", "__aarch64__"),
+}
+_ALL_MACROS = ("__x86_64__", "__x86_64", "__amd64__", "__arm64__", "__arm64", "__aarch64__")
+
+
+class PreprocessError(Exception):
+    """The preprocessor could not be run, or failed."""
+
+
+@dataclass
+class Preprocessor:
+    """How to run the preprocessor: the options of the command line that concern it."""
+
+    cc: str = ""
+    arch: str = ""
+    target: str = ""
+    sysroot: str = ""
+    flags: list[str] = field(default_factory=list)
+
+    def command(self) -> list[str]:
+        """The C compiler: ``-cc``, else ``$MIGCC``, else what the host has."""
+        chosen = self.cc or os.environ.get("MIGCC", "")
+        if chosen:
+            return [chosen] if os.path.exists(chosen) else shlex.split(chosen)
+        for name in ("cc", "clang", "gcc"):
+            if shutil.which(name):
+                return [name]
+        raise PreprocessError("no C preprocessor found: install a C compiler, or set MIGCC or -cc")
+
+    def _arch_flags(self) -> list[str]:
+        if not self.arch:
+            return []
+        if sys.platform == "darwin":
+            return ["-arch", self.arch]
+        macros = _ARCHITECTURES.get(self.arch)
+        if macros is None:
+            known = ", ".join(_ARCHITECTURES)
+            raise PreprocessError(f"unknown architecture {self.arch!r}: known are {known}")
+        undefine = [f"-U{m}" for m in _ALL_MACROS if m not in macros]
+        return undefine + [f"-D{m}=1" for m in macros]
+
+    def run(self, file: Path) -> str:
+        """Preprocess ``file`` and return the text with its line markers."""
+        with tempfile.TemporaryDirectory(prefix="mig.") as scratch:
+            # A copy named .c with the true name in a marker: every compiler takes it as C.
+            copy = Path(scratch) / f"{file.stem}.c"
+            marker = str(file).replace("\\", "\\\\").replace('"', '\\"')
+            copy.write_bytes(f'#line 1 "{marker}"\n'.encode() + file.read_bytes())
+            command = [*self.command(), "-E", "-D__MACH30__", *self._arch_flags()]
+            if self.target:
+                command += ["-target", self.target]
+            command += [*self.flags, "-I", str(file.parent)]
+            if self.sysroot:
+                command += ["-isysroot", self.sysroot]
+            command += ["-idirafter", str(STAND_INS), str(copy)]
+            try:
+                result = subprocess.run(
+                    command, capture_output=True, stdin=subprocess.DEVNULL, check=False
+                )
+            except OSError as error:
+                raise PreprocessError(f"cannot run {command[0]}: {error.strerror}") from error
+        errors = result.stderr.decode(errors="replace")
+        if result.returncode != 0:
+            raise PreprocessError(f"{errors}error: preprocessing {file} failed".strip())
+        if errors:
+            print(errors, end="", file=sys.stderr)
+        if len(result.stdout) > MAX_TEXT:
+            raise PreprocessError(f"{file}: more than {MAX_TEXT >> 20} MiB after preprocessing")
+        return result.stdout.decode(errors="surrogateescape")
