@@ -1,0 +1,93 @@
+/* Argument parsing for the functions that are called often enough that a tuple, a dictionary and a
+ * format string would show. Everything here is borrowed; nothing is owned past a return. */
+#include "args.h"
+
+static Py_ssize_t parameter_find(const struct parameters *parameters, PyObject *keyword)
+{
+    for (Py_ssize_t i = 0; i < parameters->total; i++) {
+        if (PyUnicode_CompareWithASCIIString(keyword, parameters->names[i]) == 0)
+            return i;
+    }
+    return -1;
+}
+
+int args_parse(const struct parameters *parameters, PyObject *const *args, Py_ssize_t nargs,
+               PyObject *kwnames, PyObject **out)
+{
+    if (nargs > parameters->positional) {
+        PyErr_Format(PyExc_TypeError, "%s() takes at most %zd positional arguments (%zd given)",
+                     parameters->function, parameters->positional, nargs);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < parameters->total; i++)
+        out[i] = i < nargs ? args[i] : NULL;
+    Py_ssize_t keywords = kwnames ? PyTuple_Size(kwnames) : 0;
+    for (Py_ssize_t i = 0; i < keywords; i++) {
+        PyObject *keyword = PyTuple_GetItem(kwnames, i);
+        Py_ssize_t at = parameter_find(parameters, keyword);
+        if (at < 0) {
+            PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument %R",
+                         parameters->function, keyword);
+            return -1;
+        }
+        if (out[at]) {
+            PyErr_Format(PyExc_TypeError, "%s() got two values for argument '%s'",
+                         parameters->function, parameters->names[at]);
+            return -1;
+        }
+        out[at] = args[nargs + i];
+    }
+    for (Py_ssize_t i = 0; i < parameters->required; i++) {
+        if (!out[i]) {
+            PyErr_Format(PyExc_TypeError, "%s() is missing its argument '%s'",
+                         parameters->function, parameters->names[i]);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int arg_uint64(PyObject *object, const char *what, uint64_t *value)
+{
+    PyObject *index = PyNumber_Index(object);
+    if (!index)
+        return -1;
+    unsigned long long number = PyLong_AsUnsignedLongLong(index);
+    Py_DECREF(index);
+    if (number == (unsigned long long)-1 && PyErr_Occurred()) {
+        if (PyErr_ExceptionMatches(PyExc_OverflowError))
+            PyErr_Format(PyExc_OverflowError, "%s must be between 0 and 2**64 - 1", what);
+        return -1;
+    }
+    *value = number;
+    return 0;
+}
+
+int arg_name(PyObject *object, mach_port_name_t *name)
+{
+    uint64_t value;
+    if (arg_uint64(object, "a port name", &value) < 0)
+        return -1;
+    if (value > UINT32_MAX) {
+        PyErr_SetString(PyExc_OverflowError, "a port name must be between 0 and 2**32 - 1");
+        return -1;
+    }
+    *name = (mach_port_name_t)value;
+    return 0;
+}
+
+int arg_int(PyObject *object, const char *what, int *value)
+{
+    PyObject *index = PyNumber_Index(object);
+    if (!index)
+        return -1;
+    int overflow = 0;
+    long number = PyLong_AsLongAndOverflow(index, &overflow);
+    Py_DECREF(index);
+    if (overflow || number < INT32_MIN || number > INT32_MAX) {
+        PyErr_Format(PyExc_OverflowError, "%s does not fit in a C int", what);
+        return -1;
+    }
+    *value = (int)number;
+    return 0;
+}

@@ -1,0 +1,161 @@
+/* The CancelToken type: a flag that never goes back, and a descriptor that polls readable once the
+ * flag is set, for waits that sleep in the kernel.
+ *
+ * The token owns its descriptors. In the child of a fork they are still shared with the parent, so
+ * an inherited token is never written to there and cannot be waited with. */
+#include "cancel.h"
+
+#include "errors.h"
+#include "wait.h"
+
+struct cancel_token {
+    PyObject ob_base;
+    PyObject *weak_references;
+    struct module_state *state;
+    uint32_t generation;
+    _Atomic(bool) cancelled;
+    int ends[2];
+};
+
+static bool cancel_is_stale(const struct cancel_token *token)
+{
+    return token->generation != atomic_load(&token->state->generation);
+}
+
+int cancel_from_argument(struct module_state *state, PyObject *object, struct cancel_token **token)
+{
+    *token = NULL;
+    if (object == NULL || object == Py_None)
+        return 0;
+    if (Py_TYPE(object) != state->cancel_token_type) {
+        PyErr_Format(PyExc_TypeError, "cancel must be a CancelToken or None, not %R",
+                     (PyObject *)Py_TYPE(object));
+        return -1;
+    }
+    *token = (struct cancel_token *)object;
+    if (cancel_is_stale(*token)) {
+        PyErr_SetString(PyExc_ValueError, "this CancelToken was made before a fork");
+        return -1;
+    }
+    return 0;
+}
+
+bool cancel_is_set(const struct cancel_token *token)
+{
+    return token && atomic_load(&token->cancelled);
+}
+
+int cancel_descriptor(const struct cancel_token *token)
+{
+    return token ? token->ends[0] : -1;
+}
+
+int cancel_check(struct module_state *state, const struct cancel_token *token)
+{
+    if (!cancel_is_set(token))
+        return 0;
+    error_set_plain(state, ERROR_CANCELLED, "the wait was cancelled by its CancelToken");
+    return -1;
+}
+
+static PyObject *cancel_token_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {NULL};
+    struct module_state *state = state_of_type(type);
+    int ends[2];
+    if (!state || !PyArg_ParseTupleAndKeywords(args, kwargs, ":CancelToken", keywords))
+        return NULL;
+    if (wake_make(ends) < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    struct cancel_token *token = PyObject_New(struct cancel_token, type);
+    if (!token) {
+        wake_release(ends);
+        return NULL;
+    }
+    token->weak_references = NULL;
+    token->state = state;
+    token->generation = atomic_load(&state->generation);
+    atomic_init(&token->cancelled, false);
+    token->ends[0] = ends[0];
+    token->ends[1] = ends[1];
+    return (PyObject *)token;
+}
+
+static void cancel_token_dealloc(PyObject *self)
+{
+    struct cancel_token *token = (struct cancel_token *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    if (token->weak_references)
+        PyObject_ClearWeakRefs(self);
+    wake_release(token->ends);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *cancel_token_cancel(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct cancel_token *token = (struct cancel_token *)self;
+    bool was_set = atomic_exchange(&token->cancelled, true);
+    if (!was_set && !cancel_is_stale(token))
+        wake_signal(token->ends[1]);
+    Py_RETURN_NONE;
+}
+
+static PyObject *cancel_token_get_cancelled(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(cancel_is_set((struct cancel_token *)self));
+}
+
+static PyObject *cancel_token_fileno(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromLong(((struct cancel_token *)self)->ends[0]);
+}
+
+PyDoc_STRVAR(doc_cancel_token,
+             "CancelToken()\n--\n\n"
+             "Ends waits: pass it as cancel= to any number of them, call cancel() from any thread or\n"
+             "from a signal handler, and each raises Cancelled, now and later: it cannot be unset.\n\n"
+             "In the child of a fork a token of the parent no longer cancels anything.");
+PyDoc_STRVAR(doc_cancel, "cancel($self, /)\n--\n\nEnd every wait that uses this token.");
+PyDoc_STRVAR(doc_cancelled, "True once cancel() was called.");
+PyDoc_STRVAR(doc_fileno,
+             "fileno($self, /)\n--\n\n"
+             "A descriptor, owned by the token, that polls readable once it is cancelled.");
+
+static PyGetSetDef cancel_token_getset[] = {
+    {"cancelled", cancel_token_get_cancelled, NULL, doc_cancelled, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef cancel_token_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(struct cancel_token, weak_references), READONLY,
+     NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyMethodDef cancel_token_methods[] = {
+    {"cancel", cancel_token_cancel, METH_NOARGS, doc_cancel},
+    {"fileno", cancel_token_fileno, METH_NOARGS, doc_fileno},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot cancel_token_slots[] = {
+    {Py_tp_doc, (void *)doc_cancel_token},
+    {Py_tp_new, cancel_token_new},
+    {Py_tp_dealloc, cancel_token_dealloc},
+    {Py_tp_getset, cancel_token_getset},
+    {Py_tp_members, cancel_token_members},
+    {Py_tp_methods, cancel_token_methods},
+    {0, NULL},
+};
+
+static PyType_Spec cancel_token_spec = {"child_port.CancelToken", sizeof(struct cancel_token), 0,
+                                        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+                                        cancel_token_slots};
+
+int cancel_add(PyObject *module, struct module_state *state)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, &cancel_token_spec, NULL);
+    state->cancel_token_type = (PyTypeObject *)type;
+    return type ? PyModule_AddType(module, state->cancel_token_type) : -1;
+}
