@@ -149,9 +149,7 @@ class _Builder:
             argument.sent = direction in ("in", "inout")
             argument.returned = direction in ("out", "inout")
             if argument.returned and self._node.simple:
-                raise MigError(
-                    node.where, f"SimpleRoutine {self._node.name} has OUT argument"
-                )
+                raise MigError(node.where, f"SimpleRoutine {self._node.name} has OUT argument")
             self._check_generated(argument)
         self._flags(argument, node.flags)
         self._arguments.append(argument)
@@ -164,8 +162,13 @@ class _Builder:
         allowed = {MOVE_SEND, MOVE_SEND_ONCE, POLYMORPHIC}
         what = "request" if role is Role.REQUEST_PORT else "reply"
         proper = (
-            it.received in allowed or (role is Role.REPLY_PORT and it.received == 0)
-        ) and it.number == 1 and it.bits == PORT_BITS and it.inline and it.struct and it.port
+            (it.received in allowed or (role is Role.REPLY_PORT and it.received == 0))
+            and it.number == 1
+            and it.bits == PORT_BITS
+            and it.inline
+            and it.struct
+            and it.port
+        )
         if not proper or it.varying:
             raise MigError(argument.where, f"argument {argument.name} isn't a proper {what} port")
         self._set_special(argument)
@@ -246,9 +249,7 @@ class _Builder:
             case "countinout" if not it.is_varying_inline or it.string:
                 complaint = "CountInOut is ignored: argument isn't variable or in-line"
             case "dealloc" if it.inline and not it.port:
-                complaint = (
-                    "Dealloc is ignored: it is meaningless for that type of argument"
-                )
+                complaint = "Dealloc is ignored: it is meaningless for that type of argument"
             case "physicalcopy" if it.inline:
                 complaint = "PhysicalCopy is ignored, argument copied inline anyway"
             case "overwrite" if it.inline:
@@ -337,9 +338,31 @@ class _Builder:
 
 
 RESERVED = frozenset(
-    """Mess InP Out0P In0P OutP InHeadP OutHeadP TrailerP Request Reply __Request __Reply
-    msg_result msgh_size msgh_shrink check_result trailer_size RetCode NDR Head msgh_body
-    msgh_cursor msgh_simple""".split()
+    [
+        "Mess",
+        "InP",
+        "Out0P",
+        "In0P",
+        "OutP",
+        "InHeadP",
+        "OutHeadP",
+        "TrailerP",
+        "Request",
+        "Reply",
+        "__Request",
+        "__Reply",
+        "msg_result",
+        "msgh_size",
+        "msgh_shrink",
+        "check_result",
+        "trailer_size",
+        "RetCode",
+        "NDR",
+        "Head",
+        "msgh_body",
+        "msgh_cursor",
+        "msgh_simple",
+    ]
 )
 
 

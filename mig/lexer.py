@@ -45,17 +45,81 @@ class Token:
 
 
 KEYWORDS = frozenset(
-    """routine simpleroutine function procedure simpleprocedure subsystem kerneluser kernelserver
-    skip msgoption msgseqno waittime sendtime nowaittime nosendtime error serverprefix userprefix
-    serverdemux rcsid import uimport simport iimport dimport in out inout userimpl serverimpl
-    requestport replyport sreplyport ureplyport type array struct of intran outtran destructor
-    ctype cusertype cservertype usertypelimit onstacklimit pointerto pointertoifnot valueof
-    c_string sectoken serversectoken usersectoken audittoken serveraudittoken useraudittoken
-    servercontexttoken usespecialreplyport consumeonsenderror""".split()
+    [
+        "routine",
+        "simpleroutine",
+        "function",
+        "procedure",
+        "simpleprocedure",
+        "subsystem",
+        "kerneluser",
+        "kernelserver",
+        "skip",
+        "msgoption",
+        "msgseqno",
+        "waittime",
+        "sendtime",
+        "nowaittime",
+        "nosendtime",
+        "error",
+        "serverprefix",
+        "userprefix",
+        "serverdemux",
+        "rcsid",
+        "import",
+        "uimport",
+        "simport",
+        "iimport",
+        "dimport",
+        "in",
+        "out",
+        "inout",
+        "userimpl",
+        "serverimpl",
+        "requestport",
+        "replyport",
+        "sreplyport",
+        "ureplyport",
+        "type",
+        "array",
+        "struct",
+        "of",
+        "intran",
+        "outtran",
+        "destructor",
+        "ctype",
+        "cusertype",
+        "cservertype",
+        "usertypelimit",
+        "onstacklimit",
+        "pointerto",
+        "pointertoifnot",
+        "valueof",
+        "c_string",
+        "sectoken",
+        "serversectoken",
+        "usersectoken",
+        "audittoken",
+        "serveraudittoken",
+        "useraudittoken",
+        "servercontexttoken",
+        "usespecialreplyport",
+        "consumeonsenderror",
+    ]
 )
 
 FLAGS = frozenset(
-    """dealloc notdealloc countinout samecount retcode physicalcopy overwrite auto const""".split()
+    [
+        "dealloc",
+        "notdealloc",
+        "countinout",
+        "samecount",
+        "retcode",
+        "physicalcopy",
+        "overwrite",
+        "auto",
+        "const",
+    ]
 )
 
 # After these keywords MIG reads a raw word, a quoted string or a file name, not ordinary tokens.

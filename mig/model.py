@@ -56,11 +56,7 @@ class Argument:
     @property
     def is_descriptor(self) -> bool:
         """Carried by a descriptor in the messages it is in."""
-        return (
-            self.type.is_descriptor
-            and self.role is Role.NORMAL
-            and (self.sent or self.returned)
-        )
+        return self.type.is_descriptor and self.role is Role.NORMAL and (self.sent or self.returned)
 
     @property
     def by_reference_user(self) -> bool:

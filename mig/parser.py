@@ -17,9 +17,28 @@ MAX_DEPTH = 64
 MAX_ARGUMENTS = 1024
 
 _DIRECTIONS = frozenset(
-    """in out inout requestport replyport sreplyport ureplyport waittime sendtime msgoption
-    sectoken serversectoken usersectoken audittoken serveraudittoken useraudittoken
-    servercontexttoken msgseqno serverimpl userimpl""".split()
+    [
+        "in",
+        "out",
+        "inout",
+        "requestport",
+        "replyport",
+        "sreplyport",
+        "ureplyport",
+        "waittime",
+        "sendtime",
+        "msgoption",
+        "sectoken",
+        "serversectoken",
+        "usersectoken",
+        "audittoken",
+        "serveraudittoken",
+        "useraudittoken",
+        "servercontexttoken",
+        "msgseqno",
+        "serverimpl",
+        "userimpl",
+    ]
 )
 _NAME_SETTINGS = frozenset(("error", "serverprefix", "userprefix", "serverdemux"))
 _RAW_SETTINGS = frozenset(("msgoption", "waittime", "sendtime", "rcsid"))

@@ -282,9 +282,7 @@ class TypeTable:
         it = _derived(old)
         if not old.inline:
             if old.descriptors != 1:
-                raise MigError(
-                    where, "IPC type decl is too complicated for Kernel Processed Data"
-                )
+                raise MigError(where, "IPC type decl is too complicated for Kernel Processed Data")
             it.descriptors, it.number, it.varying = count, 1, False
         elif old.varying:
             raise MigError(where, "IPC type decl is too complicated")
@@ -327,15 +325,11 @@ def _symbol(where: Location, text: str) -> _Symbol:
 def _basic(node: syntax.BasicType) -> IpcType:
     sent, received = _symbol(node.where, node.sent), _symbol(node.where, node.received)
     if sent.bits and received.bits and sent.bits != received.bits:
-        raise MigError(
-            node.where, f"sizes in IPCTypes ({sent.bits}, {received.bits}) aren't equal"
-        )
+        raise MigError(node.where, f"sizes in IPCTypes ({sent.bits}, {received.bits}) aren't equal")
     bits = sent.bits or received.bits
     if bits == 0:
         raise MigError(node.where, "must use full IPC type decl")
-    it = IpcType(
-        "", sent.sent, sent.sent_name, received.received, received.received_name, bits
-    )
+    it = IpcType("", sent.sent, sent.sent_name, received.received, received.received_name, bits)
     if _is_port(it.sent) != _is_port(it.received):
         raise MigError(node.where, "a port can't be sent as data, nor data as a port")
     if _is_port(it.sent):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mig.emit.messages import write_struct_body
@@ -134,16 +133,16 @@ def _write_types(
     with guard(w, name):
         w.lines("#pragma pack(push, 4)", "")
         for routine in interface.routines:
-            with w.block("typedef struct {", f"}} __{what}__{routine.name}_t;"):
+            with w.block(
+                "typedef struct {", f"}} __attribute__((__may_alias__)) __{what}__{routine.name}_t;"
+            ):
                 write_struct_body(w, lay_out(routine), server)
             w.blank()
         w.line("#pragma pack(pop)")
     w.blank()
 
 
-def _write_union(
-    w: Writer, interface: Interface, what: str, subsystem: str, server: bool
-) -> None:
+def _write_union(w: Writer, interface: Interface, what: str, subsystem: str, server: bool) -> None:
     if not interface.routines:
         return
     name = f"__{what}Union__{subsystem}"

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from mig.emit.common import extern_c, guard, user_parameters, write_heading, write_prototype
-from mig.emit.common import write_includes
+from mig.emit.common import (
+    extern_c,
+    guard,
+    user_parameters,
+    write_heading,
+    write_includes,
+    write_prototype,
+)
 from mig.emit.writer import Writer
 from mig.model import Interface
 

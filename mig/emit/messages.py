@@ -53,7 +53,6 @@ def _write_field(w: Writer, field: Field, server: bool) -> None:
         w.line(f"char {field.name}Pad[{field.pad}];")
 
 
-
 def has_pad(field: Field) -> bool:
     """Whether a fixed field is followed by pad bytes that must be cleared."""
     return field.pad > 0 and not field.is_variable

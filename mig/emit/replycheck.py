@@ -9,9 +9,7 @@ from mig.model import Interface, Routine
 from mig.types import POLYMORPHIC
 
 
-def write_reply_check(
-    w: Writer, interface: Interface, routine: Routine, reply: Message
-) -> None:
+def write_reply_check(w: Writer, interface: Interface, routine: Routine, reply: Message) -> None:
     """Write ``__MIG_check__Reply__NAME_t``.
 
     It returns the server's own error if the reply is one. ``msgh_shrink_N`` receives by how much
@@ -26,7 +24,7 @@ def write_reply_check(
     w.line(f"#define {name}__defined")
     w.line(f"mig_internal kern_return_t {name}(__Reply__{routine.name}_t *Reply0P{shrinks})")
     with w.block():
-        w.line(f"typedef __Reply__{routine.name}_t __attribute__((__may_alias__)) Reply;")
+        w.line(f"typedef __Reply__{routine.name}_t Reply;")
         w.line("const Reply *Out0P = (const Reply *) Reply0P;")
         if reply.variables:
             w.line("mach_msg_size_t msgh_size = Out0P->Head.msgh_size;")
@@ -69,9 +67,7 @@ def _write_form(w: Writer, reply: Message, no_arguments: bool) -> None:
             f" || {wrong})\n\t    && !({simple} && {is_error} && {error} != KERN_SUCCESS)"
         )
     else:
-        condition = (
-            f"!({simple}) || ({wrong}\n\t    && !({is_error} && {error} != KERN_SUCCESS))"
-        )
+        condition = f"!({simple}) || ({wrong}\n\t    && !({is_error} && {error} != KERN_SUCCESS))"
     with w.block(f"if ({condition}) {{"):
         w.line("return MIG_TYPE_ERROR;")
     w.line("#endif /* __MigTypeCheck */")

@@ -35,9 +35,7 @@ def write_request_check(w: Writer, routine: Routine, request: Message) -> None:
     w.line(f"#if !defined({name}__defined)")
     w.line(f"#define {name}__defined")
     w.line(f"mig_internal kern_return_t {name}(")
-    w.line(
-        f"\t__attribute__((__unused__)) __Request__{routine.name}_t *Request0P{shrinks})"
-    )
+    w.line(f"\t__attribute__((__unused__)) __Request__{routine.name}_t *Request0P{shrinks})")
     with w.block():
         _declarations(w, routine, request)
         _write_form(w, routine, request)
@@ -56,7 +54,7 @@ def write_request_check(w: Writer, routine: Routine, request: Message) -> None:
 def _declarations(w: Writer, routine: Routine, request: Message) -> None:
     if not request.variables:
         w.line("#if __MigTypeCheck")
-    w.line(f"typedef __Request__{routine.name}_t __attribute__((__may_alias__)) Request;")
+    w.line(f"typedef __Request__{routine.name}_t Request;")
     w.line("const Request *In0P = (const Request *) Request0P;")
     if not request.variables:
         w.line("#endif /* __MigTypeCheck */")
@@ -131,7 +129,9 @@ def _write_terminator_check(w: Writer, field: Field) -> None:
     w.line("#if __MigTypeCheck")
     with w.block():
         shrink = f" - *msgh_shrink_{field.position}" if field.position else ""
-        w.line(f"mach_msg_size_t start = (mach_msg_size_t) offsetof(Request, {field.name}){shrink};")
+        w.line(
+            f"mach_msg_size_t start = (mach_msg_size_t) offsetof(Request, {field.name}){shrink};"
+        )
         w.line("mach_msg_size_t length = In0P->Head.msgh_size - start;")
         w.line(f"if (length > {field.size})")
         w.line(f"\tlength = {field.size};")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mig.emit.messages import element_type, needs_copy, place, rounded
+from mig.emit.messages import element_type, needs_copy, place
 from mig.emit.writer import Writer
 from mig.layout import Field, Message
 from mig.model import Argument, Role, Routine
@@ -26,10 +26,10 @@ class ServerCall:
     def declarations(self) -> None:
         """Declare the two messages and every local variable."""
         w, routine = self._w, self._routine
-        w.line(f"typedef __Request__{routine.name}_t __attribute__((__may_alias__)) Request;")
+        w.line(f"typedef __Request__{routine.name}_t Request;")
         w.line("Request *In0P = (Request *) (void *) InHeadP;")
         if self._has_results():
-            w.line(f"typedef __Reply__{routine.name}_t __attribute__((__may_alias__)) Reply;")
+            w.line(f"typedef __Reply__{routine.name}_t Reply;")
             w.line("Reply *OutP = (Reply *) (void *) OutHeadP;")
         for i in range(1, len(self._request.variables) + 1):
             w.line(f"mach_msg_size_t msgh_shrink_{i} = 0;")
@@ -53,9 +53,7 @@ class ServerCall:
         ):
             if routine.server_trailer:
                 self._trailer()
-            values = ", ".join(
-                self._error_value(a) for a in routine.arguments if a.server_arg
-            )
+            values = ", ".join(self._error_value(a) for a in routine.arguments if a.server_arg)
             w.line(f"RetCode = {routine.server_name}({values});")
             w.line("MIG_RETURN_ERROR(OutHeadP, RetCode);")
         w.blank()
@@ -63,9 +61,7 @@ class ServerCall:
     def check(self) -> None:
         """Check the request and find the trailer."""
         w, name = self._w, self._routine.name
-        shrinks = "".join(
-            f", &msgh_shrink_{i}" for i in range(1, len(self._request.variables) + 1)
-        )
+        shrinks = "".join(f", &msgh_shrink_{i}" for i in range(1, len(self._request.variables) + 1))
         w.line(f"RetCode = __MIG_check__Request__{name}_t((__Request__{name}_t *) In0P{shrinks});")
         with w.block("if (RetCode != MACH_MSG_SUCCESS) {"):
             w.line("MIG_RETURN_ERROR(OutHeadP, RetCode);")
@@ -94,9 +90,7 @@ class ServerCall:
         for argument in reversed(routine.arguments):
             if argument.type.destructor and argument.server_arg and not argument.returned:
                 if argument.role in (Role.NORMAL, Role.REQUEST_PORT, Role.REPLY_PORT):
-                    value = (
-                        argument.name if self._is_local(argument) else self._received(argument)
-                    )
+                    value = argument.name if self._is_local(argument) else self._received(argument)
                     w.line(f"{argument.type.destructor}({value});")
 
     def after_call(self) -> None:
@@ -130,9 +124,7 @@ class ServerCall:
     # -- local variables ------------------------------------------------------------------------
 
     def _has_results(self) -> bool:
-        return not self._routine.one_way and any(
-            a.returned for a in self._routine.arguments
-        )
+        return not self._routine.one_way and any(a.returned for a in self._routine.arguments)
 
     def _is_local(self, argument: Argument) -> bool:
         """Whether the callout gets a variable of the stub's, not a place in a message."""
@@ -190,8 +182,10 @@ class ServerCall:
             count = argument.count
             assert count is not None
             size = field.element_size
-            scaled = self._count_value(count) if size == 1 else (
-                f"{size} * (size_t) {self._count_value(count)}"
+            scaled = (
+                self._count_value(count)
+                if size == 1
+                else (f"{size} * (size_t) {self._count_value(count)}")
             )
             w.line(f"(void) memcpy({name}, {source}, {scaled});")
         elif it.is_array:
@@ -339,7 +333,7 @@ class ServerCall:
         disposition = argument.type.sent_name
         if argument.type.sent == POLYMORPHIC:
             assert argument.poly is not None
-            disposition = argument.poly.name
+            disposition = f"{argument.poly.name} & 0xffu"
         self._w.lines(
             f"{name}.name = {self._translated(argument)};",
             f"{name}.pad1 = 0;",
@@ -363,7 +357,9 @@ class ServerCall:
         else:
             w.line(f"(void) memcpy({target}, &{argument.name}, sizeof({argument.name}));")
         if field.pad:
-            w.line(f"(void) memset({self._out_address(field, f'{field.name}Pad')}, 0, {field.pad});")
+            w.line(
+                f"(void) memset({self._out_address(field, f'{field.name}Pad')}, 0, {field.pad});"
+            )
 
     def _pack_variable(self, field: Field) -> None:
         w, argument = self._w, field.argument
@@ -379,9 +375,7 @@ class ServerCall:
                     f"mach_msg_type_number_t count = (mach_msg_type_number_t) strlen({value}) + 1;"
                 )
                 zero = self._out_address(field, f"{field.name}Offset")
-                w.line(
-                    f"{zero} = 0;" if field.position == 0 else f"(void) memset({zero}, 0, 4);"
-                )
+                w.line(f"{zero} = 0;" if field.position == 0 else f"(void) memset({zero}, 0, 4);")
             else:
                 with w.block(f"if ({count} > {field.maximum}) {{"):
                     w.line("MIG_RETURN_ERROR(OutHeadP, MIG_ARRAY_TOO_LARGE);")

@@ -121,9 +121,9 @@ class _UserStub:
 
     def _declarations(self) -> None:
         w, routine = self._w, self._routine
-        w.line(f"typedef __Request__{routine.name}_t __attribute__((__may_alias__)) Request;")
+        w.line(f"typedef __Request__{routine.name}_t Request;")
         if not routine.one_way:
-            w.line(f"typedef __Reply__{routine.name}_t __attribute__((__may_alias__)) Reply;")
+            w.line(f"typedef __Reply__{routine.name}_t Reply;")
         trailer = "mach_msg_max_trailer_t" if routine.user_trailer else "mach_msg_trailer_t"
         name = f"{routine.name}MessU"
         pointer = "*" if self._on_heap else ""
@@ -231,9 +231,7 @@ class _UserStub:
                 w.line(f"__MachMsgError{suffix}(msg_result);")
             self._finish("msg_result")
         w.blank()
-        shrinks = "".join(
-            f", &msgh_shrink_{i}" for i in range(1, len(self._reply.variables) + 1)
-        )
+        shrinks = "".join(f", &msgh_shrink_{i}" for i in range(1, len(self._reply.variables) + 1))
         w.line(
             f"check_result = __MIG_check__Reply__{routine.name}_t"
             f"((__Reply__{routine.name}_t *) Out0P{shrinks});"

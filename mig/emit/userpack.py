@@ -56,7 +56,7 @@ def _write_port(w: Writer, descriptor: Field) -> None:
     disposition = argument.type.sent_name
     if argument.type.sent == POLYMORPHIC:
         assert argument.poly is not None
-        disposition = _value(argument.poly)
+        disposition = f"{_value(argument.poly)} & 0xffu"
     w.lines(
         f"{name}.name = {_value(argument)};",
         f"{name}.pad1 = 0;",
@@ -99,9 +99,7 @@ def _write_offered_count(w: Writer, field: Field, target: str) -> None:
     assert parent is not None
     name, maximum = field.name, parent.type.element_count
     with w.block():
-        w.line(
-            f"mach_msg_type_number_t offered = *{name} < {maximum} ? *{name} : {maximum};"
-        )
+        w.line(f"mach_msg_type_number_t offered = *{name} < {maximum} ? *{name} : {maximum};")
         if field.position == 0:
             w.line(f"{target} = offered;")
         else:
