@@ -1,0 +1,350 @@
+/*
+ * Bootstrap: services by name, for the processes of one user.
+ *
+ * Each service is a listening Unix socket in a directory that only its user can reach, under the SHA-256 of
+ * its name (a socket's path is short). Whoever connects is sent one packet with a send right, by the
+ * watcher's thread, so that a busy server answers too. A name that a dead process has left behind is
+ * found out by connecting, under the directory's lock, and taken over.
+ *
+ * The registry holds a reference to the service's port; when the port dies the socket goes. The sockets are
+ * the process's own: a forked child closes them.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <mach/mach.h>
+#include <servers/bootstrap.h>
+
+#include "bootstrap.h"
+#include "message.h"
+#include "sha256.h"
+#include "watcher.h"
+
+/* How long a look-up waits for a server's library to answer: only a stopped process takes long. */
+#define ANSWER_MS 10000
+
+struct service {
+    struct service *next;
+    struct ml_port *port;
+    int listener;
+    uint64_t watch;
+    struct sockaddr_un address;
+};
+
+static struct service *services; /* guarded by the space's lock */
+
+mach_port_t bootstrap_port = ML_BOOTSTRAP_NAME;
+
+/* --- the directory --------------------------------------------------------------------------- */
+
+/* Opens the directory, making it if need be. It must be ours alone. −1 and errno. */
+static int open_directory(char *path, size_t size)
+{
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    struct stat st;
+    int n;
+
+    if (runtime != NULL && runtime[0] == '/' && stat(runtime, &st) == 0 && S_ISDIR(st.st_mode) &&
+        st.st_uid == geteuid())
+        n = snprintf(path, size, "%s/mach-bootstrap", runtime);
+    else
+        n = snprintf(path, size, "/tmp/mach-bootstrap-%u", (unsigned)geteuid());
+    if (n < 0 || (size_t)n >= size) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return -1;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, &st) != 0 || st.st_uid != geteuid() || (st.st_mode & 077) != 0) {
+        close(fd);
+        errno = EPERM;
+        return -1;
+    }
+    return fd;
+}
+
+/* The address of a service. 0 or errno. */
+static int service_address(const char *directory, const char *name, struct sockaddr_un *address)
+{
+    uint8_t digest[32];
+    memset(address, 0, sizeof *address);
+    address->sun_family = AF_UNIX;
+    ml_sha256(name, strnlen(name, BOOTSTRAP_MAX_NAME_LEN - 1), digest);
+    size_t at = (size_t)snprintf(address->sun_path, sizeof address->sun_path, "%s/", directory);
+    /* 128 bits of it tell any two names apart, and leave room for the directory. */
+    for (unsigned i = 0; i < 16; i++, at += 2) {
+        if (at + 3 > sizeof address->sun_path)
+            return ENAMETOOLONG;
+        snprintf(address->sun_path + at, 3, "%02x", digest[i]);
+    }
+    return 0;
+}
+
+static kern_return_t locate(const char *name, struct sockaddr_un *address, int *directory)
+{
+    char path[sizeof address->sun_path];
+    *directory = open_directory(path, sizeof path);
+    if (*directory < 0)
+        return errno == ENOMEM || errno == EMFILE || errno == ENFILE ? BOOTSTRAP_NO_MEMORY
+                                                                      : BOOTSTRAP_NOT_PRIVILEGED;
+    if (service_address(path, name, address) != 0) {
+        close(*directory);
+        return BOOTSTRAP_NOT_PRIVILEGED;
+    }
+    return KERN_SUCCESS;
+}
+
+/* --- serving --------------------------------------------------------------------------------- */
+
+static void service_close(struct service *s, struct ml_garbage *g)
+{
+    struct service **link = &services;
+    while (*link != s)
+        link = &(*link)->next;
+    *link = s->next;
+    ml_watch_remove(s->watch);
+    ml_garbage_add(g, s->listener);
+    ml_port_release(s->port, g);
+    free(s);
+}
+
+/* A packet with the service's send right, as a message without content. */
+static void answer(int connection, struct service *s, struct ml_garbage *g)
+{
+    struct {
+        struct ml_wire wire;
+        mach_msg_header_t header;
+    } packet;
+    struct ml_right right = {.carry = ML_CARRY_SEND, .fds = {-1, -1}, .port = s->port};
+    struct iovec iov = {&packet, sizeof packet};
+    int fds[3], n;
+
+    int live = ml_receiver_live(s->port->receiver);
+    if (live < 0)
+        return;
+    ml_port_retain(s->port);
+    right.fds[1] = fcntl(live, F_DUPFD_CLOEXEC, 0);
+    n = ml_right_descriptors(&right, fds, g);
+    memset(&packet, 0, sizeof packet);
+    packet.wire = (struct ml_wire){
+        .magic = ML_WIRE_MAGIC, .n_fds = (uint16_t)n, .reply = ML_CARRY_SEND};
+    packet.header.msgh_bits = MACH_MSG_TYPE_PORT_SEND;
+    packet.header.msgh_size = sizeof packet.header;
+    if (right.fds[1] >= 0)
+        (void)ml_packet_write(connection, &iov, 1, fds, (unsigned)n);
+    s->port->receiver->mscount++;
+    ml_right_commit(&right, g);
+}
+
+static void somebody_looks_up(uint64_t watch, void *context, struct ml_garbage *g)
+{
+    struct service *s = context;
+    (void)watch;
+    int connection = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (connection < 0)
+        return;
+    /* A receive right that was moved away is answered for by its new owner, if at all. */
+    if (s->port->receiver != NULL)
+        answer(connection, s, g);
+    ml_garbage_add(g, connection);
+}
+
+void ml_bootstrap_port_gone(struct ml_port *p, struct ml_garbage *g)
+{
+    for (struct service *s = services, *next; s != NULL; s = next) {
+        next = s->next;
+        if (s->port != p)
+            continue;
+        (void)unlink(s->address.sun_path);
+        service_close(s, g);
+    }
+}
+
+void ml_bootstrap_reset_in_child(struct ml_garbage *g)
+{
+    while (services != NULL) {
+        struct service *s = services;
+        services = s->next;
+        ml_garbage_add(g, s->listener);
+        free(s); /* its port is closed with the space */
+    }
+}
+
+/* --- check-in -------------------------------------------------------------------------------- */
+
+static int connect_to(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -1;
+    if (connect(fd, (const struct sockaddr *)address, sizeof *address) != 0) {
+        int error = errno;
+        close(fd);
+        errno = error;
+        return -1;
+    }
+    return fd;
+}
+
+/* Listens at the address, which is locked, if nobody else does. */
+static kern_return_t listen_at(const struct sockaddr_un *address, int *listener)
+{
+    int probe = connect_to(address);
+    if (probe >= 0 || errno == EAGAIN) {
+        if (probe >= 0)
+            close(probe);
+        return BOOTSTRAP_SERVICE_ACTIVE;
+    }
+    if (errno == ECONNREFUSED)
+        (void)unlink(address->sun_path); /* left by a process that died */
+    *listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (*listener < 0)
+        return BOOTSTRAP_NO_MEMORY;
+    if (bind(*listener, (const struct sockaddr *)address, sizeof *address) != 0 ||
+        listen(*listener, SOMAXCONN) != 0) {
+        close(*listener);
+        return errno == ENOMEM ? BOOTSTRAP_NO_MEMORY : BOOTSTRAP_NOT_PRIVILEGED;
+    }
+    return KERN_SUCCESS;
+}
+
+/* Serves a port under the address from now on; takes the listener. */
+static kern_return_t serve(const struct sockaddr_un *address, int listener, mach_port_name_t name)
+{
+    struct service *s = malloc(sizeof *s);
+    if (s == NULL) {
+        close(listener);
+        return BOOTSTRAP_NO_MEMORY;
+    }
+    *s = (struct service){.listener = listener, .address = *address};
+    ml_lock();
+    s->watch = ml_watch_add(listener, EPOLLIN, somebody_looks_up, s);
+    struct ml_entry *e = ml_entry_lookup(name);
+    bool ok = s->watch != 0 && e != NULL;
+    if (ok) {
+        s->port = e->port;
+        ml_port_retain(s->port);
+        s->port->service = true;
+        s->next = services;
+        services = s;
+    } else {
+        ml_watch_remove(s->watch);
+    }
+    ml_unlock();
+    if (!ok) {
+        close(listener);
+        free(s);
+    }
+    return ok ? KERN_SUCCESS : BOOTSTRAP_NO_MEMORY;
+}
+
+kern_return_t bootstrap_check_in(mach_port_t bp, const name_t service_name, mach_port_t *sp)
+{
+    struct sockaddr_un address;
+    int directory, listener = -1;
+
+    (void)bp;
+    *sp = MACH_PORT_NULL;
+    kern_return_t kr = locate(service_name, &address, &directory);
+    if (kr != KERN_SUCCESS)
+        return kr;
+    while (flock(directory, LOCK_EX) != 0 && errno == EINTR)
+        continue;
+    kr = listen_at(&address, &listener);
+    close(directory); /* unlocks */
+    if (kr != KERN_SUCCESS)
+        return kr;
+    kr = mach_port_allocate(mach_task_self(), MACH_PORT_RIGHT_RECEIVE, sp);
+    if (kr != KERN_SUCCESS) {
+        close(listener);
+        kr = BOOTSTRAP_NO_MEMORY;
+    } else {
+        kr = serve(&address, listener, *sp);
+    }
+    if (kr != KERN_SUCCESS) {
+        (void)unlink(address.sun_path);
+        if (*sp != MACH_PORT_NULL)
+            (void)mach_port_destroy(mach_task_self(), *sp);
+        *sp = MACH_PORT_NULL;
+    }
+    return kr;
+}
+
+/* --- look-up --------------------------------------------------------------------------------- */
+
+static bool is_ours(int connection)
+{
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+    return getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+           peer.uid == geteuid();
+}
+
+/* Receives the send right. The server may be busy, or dead without anybody knowing. */
+static kern_return_t receive_right(int connection, mach_port_t *sp)
+{
+    struct ml_garbage g = {0};
+    struct ml_packet packet;
+    struct ml_right right;
+    ml_deadline deadline = ml_deadline_after(ANSWER_MS);
+    unsigned next = 0;
+    bool full = false;
+    int error;
+
+    while ((error = ml_packet_read(connection, &packet)) == EAGAIN) {
+        struct pollfd p = {.fd = connection, .events = POLLIN};
+        int left = ml_deadline_left(deadline);
+        if (left == 0 || (poll(&p, 1, left) < 0 && errno != EINTR))
+            return BOOTSTRAP_UNKNOWN_SERVICE;
+    }
+    if (error != 0)
+        return error == EMFILE || error == ENOMEM ? BOOTSTRAP_NO_MEMORY
+                                                  : BOOTSTRAP_UNKNOWN_SERVICE;
+    bool good = ml_packet_wire(&packet)->reply == ML_CARRY_SEND &&
+                ml_right_arrive(&packet, &next, ML_CARRY_SEND, &right);
+    ml_packet_drop(&packet);
+    if (!good)
+        return BOOTSTRAP_UNKNOWN_SERVICE;
+    ml_lock();
+    *sp = ml_copyout(&right, &full, &g);
+    ml_unlock();
+    ml_garbage_flush(&g);
+    if (full)
+        return BOOTSTRAP_NO_MEMORY;
+    return *sp == MACH_PORT_DEAD ? BOOTSTRAP_UNKNOWN_SERVICE : KERN_SUCCESS;
+}
+
+kern_return_t bootstrap_look_up(mach_port_t bp, const name_t service_name, mach_port_t *sp)
+{
+    struct sockaddr_un address;
+    int directory;
+
+    (void)bp;
+    *sp = MACH_PORT_NULL;
+    kern_return_t kr = locate(service_name, &address, &directory);
+    if (kr != KERN_SUCCESS)
+        return kr;
+    close(directory);
+    int connection = connect_to(&address);
+    if (connection < 0)
+        return errno == EMFILE || errno == ENOMEM || errno == ENFILE ? BOOTSTRAP_NO_MEMORY
+                                                                     : BOOTSTRAP_UNKNOWN_SERVICE;
+    kr = is_ours(connection) ? receive_right(connection, sp) : BOOTSTRAP_UNKNOWN_SERVICE;
+    close(connection);
+    if (kr != KERN_SUCCESS)
+        *sp = MACH_PORT_NULL;
+    return kr;
+}

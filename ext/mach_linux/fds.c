@@ -1,0 +1,208 @@
+/*
+ * Descriptors: see fds.h. Nothing here knows ports or names.
+ *
+ * The identity of a socket is its SO_COOKIE: 64 bits that the kernel gives once and never again, the
+ * same through every duplicate in every process. An inode number would be 32 bits and reused.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "fds.h"
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+void ml_garbage_add(struct ml_garbage *g, int fd)
+{
+    if (fd < 0)
+        return;
+    if (g->n == ML_GARBAGE_MAX)
+        ml_garbage_flush(g);
+    g->fds[g->n++] = fd;
+}
+
+void ml_garbage_flush(struct ml_garbage *g)
+{
+    for (unsigned i = 0; i < g->n; i++)
+        close(g->fds[i]);
+    g->n = 0;
+}
+
+/* --- closing what a peer sent -------------------------------------------------------------- */
+
+static int socket_domain(int fd)
+{
+    int domain = -1;
+    socklen_t len = sizeof domain;
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 ? domain : -1;
+}
+
+static bool closes_at_once(int fd)
+{
+    int domain = socket_domain(fd);
+    if (domain >= 0)
+        return domain == AF_UNIX;
+    return ml_fd_is_pipe(fd);
+}
+
+struct doomed {
+    unsigned n;
+    int fds[];
+};
+
+static void *close_doomed(void *arg)
+{
+    struct doomed *d = arg;
+    for (unsigned i = 0; i < d->n; i++) {
+        /* A lingering TCP socket would hold even this thread for as long as its sender chose. */
+        struct linger off = {0};
+        (void)setsockopt(d->fds[i], SOL_SOCKET, SO_LINGER, &off, sizeof off);
+        close(d->fds[i]);
+    }
+    free(d);
+    return NULL;
+}
+
+static bool close_on_a_thread(struct doomed *d)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    sigset_t all, before;
+    bool started = false;
+
+    if (pthread_attr_init(&attr) != 0)
+        return false;
+    (void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    (void)pthread_attr_setstacksize(&attr, 64 * 1024);
+    sigfillset(&all);
+    /* The program's signals are not for this thread. */
+    if (pthread_sigmask(SIG_SETMASK, &all, &before) == 0) {
+        started = pthread_create(&thread, &attr, close_doomed, d) == 0;
+        (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    pthread_attr_destroy(&attr);
+    return started;
+}
+
+void ml_close_untrusted(const int *fds, unsigned n)
+{
+    struct doomed *d = NULL;
+    for (unsigned i = 0; i < n; i++) {
+        if (fds[i] < 0)
+            continue;
+        if (closes_at_once(fds[i])) {
+            close(fds[i]);
+            continue;
+        }
+        if (d == NULL) {
+            d = malloc(sizeof *d + n * sizeof(int));
+            if (d == NULL) {
+                close(fds[i]);
+                continue;
+            }
+            d->n = 0;
+        }
+        d->fds[d->n++] = fds[i];
+    }
+    if (d != NULL && !close_on_a_thread(d))
+        close_doomed(d);
+}
+
+/* --- what a descriptor is ------------------------------------------------------------------ */
+
+bool ml_fd_is_pipe(int fd)
+{
+    return fcntl(fd, F_GETPIPE_SZ) >= 0;
+}
+
+bool ml_fd_is_seqpacket(int fd, uint64_t *cookie)
+{
+    /* A cookie is never reused, so what was checked once stays checked. Each slot is one atomic
+     * word: a race between threads costs a second check, nothing else. */
+    static _Atomic uint64_t checked[64];
+    int type = 0;
+    socklen_t len = sizeof *cookie;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, cookie, &len) != 0)
+        return false;
+    if (checked[*cookie % 64] == *cookie)
+        return true;
+    len = sizeof type;
+    if (socket_domain(fd) != AF_UNIX ||
+        getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_SEQPACKET)
+        return false;
+    checked[*cookie % 64] = *cookie;
+    return true;
+}
+
+bool ml_fd_hung_up(int fd)
+{
+    /* After the receiver's SHUT_WR a sending end is always readable, so ask for no event at all:
+     * POLLHUP and POLLERR are reported unasked. */
+    struct pollfd p = {.fd = fd, .events = 0};
+    return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+}
+
+/* --- channels ------------------------------------------------------------------------------ */
+
+int ml_channel_harden(int fd)
+{
+    int on = 1;
+    if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) != 0)
+        return errno;
+    if (shutdown(fd, SHUT_WR) != 0 && errno != ENOTCONN)
+        return errno;
+    return 0;
+}
+
+int ml_channel_create(int pair[2], uint64_t *cookie)
+{
+    socklen_t len = sizeof *cookie;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+        return errno;
+    int error = ml_channel_harden(pair[1]);
+    if (error == 0 && getsockopt(pair[0], SOL_SOCKET, SO_COOKIE, cookie, &len) != 0)
+        error = errno;
+    if (error != 0) {
+        close(pair[0]);
+        close(pair[1]);
+    }
+    return error;
+}
+
+static bool netns_cookie(int fd, uint64_t *cookie)
+{
+    socklen_t len = sizeof *cookie;
+    return getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, cookie, &len) == 0;
+}
+
+bool ml_channel_matches(int tx, int rx)
+{
+    struct sockaddr_un family = {.sun_family = AF_UNIX}, own, peer;
+    socklen_t own_len = sizeof own, peer_len = sizeof peer;
+    uint64_t tx_net, rx_net;
+
+    /* Autobind gives rx an abstract name that no other socket of its network namespace has; the
+     * peer's name as tx sees it is then that name only if tx really is rx's other end. */
+    if (bind(rx, (struct sockaddr *)&family, sizeof(sa_family_t)) != 0 && errno != EINVAL)
+        return false;
+    if (getsockname(rx, (struct sockaddr *)&own, &own_len) != 0 ||
+        getpeername(tx, (struct sockaddr *)&peer, &peer_len) != 0)
+        return false;
+    size_t prefix = offsetof(struct sockaddr_un, sun_path);
+    if (own_len <= prefix + 1 || own.sun_path[0] != '\0' || own_len != peer_len ||
+        memcmp(&own, &peer, own_len) != 0)
+        return false;
+    return netns_cookie(tx, &tx_net) && netns_cookie(rx, &rx_net) && tx_net == rx_net;
+}

@@ -1,0 +1,45 @@
+/*
+ * Descriptors: the only place where the library closes them.
+ *
+ * A list of garbage is filled while the space is locked and flushed after it is unlocked, so that no
+ * close(2) happens under the lock. A descriptor that came from a peer and was refused goes to
+ * ml_close_untrusted(): closing somebody else's socket or file can block for as long as its owner
+ * likes, so anything but a Unix socket or a pipe is closed on a thread of its own.
+ */
+#ifndef ML_FDS_H
+#define ML_FDS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define ML_GARBAGE_MAX 32
+
+struct ml_garbage {
+    unsigned n;
+    int fds[ML_GARBAGE_MAX];
+};
+
+/* Takes fd (−1 is ignored). A full list is closed on the spot: slower under a lock, never wrong. */
+void ml_garbage_add(struct ml_garbage *g, int fd);
+/* Closes what was added; the list is empty afterwards. */
+void ml_garbage_flush(struct ml_garbage *g);
+
+/* Closes fds[0..n) that a peer sent and that were not accepted. Never blocks. */
+void ml_close_untrusted(const int *fds, unsigned n);
+
+/* Is fd a connected Unix SEQPACKET socket? Fills *cookie with the kernel's identity of it. */
+bool ml_fd_is_seqpacket(int fd, uint64_t *cookie);
+/* Is fd a pipe? */
+bool ml_fd_is_pipe(int fd);
+/* Has the other end of a socket or pipe gone? Asks the kernel, does not wait. */
+bool ml_fd_hung_up(int fd);
+
+/* A SEQPACKET pair for one port: pair[0] sends, pair[1] receives and reports who sent.
+ * Returns 0 or errno; *cookie identifies the sending end. */
+int ml_channel_create(int pair[2], uint64_t *cookie);
+/* Makes fd a receiving end again: credentials on, sending off. Returns 0 or errno. */
+int ml_channel_harden(int fd);
+/* Is tx the sending end of the channel whose receiving end is rx, in one network namespace? */
+bool ml_channel_matches(int tx, int rx);
+
+#endif

@@ -1,0 +1,274 @@
+/*
+ * Packets: reading, checking and writing. See packet.h for the layout.
+ *
+ * Nothing here knows names; a packet that passes ml_packet_check() has exactly the descriptors that its
+ * kinds call for, and arrival.c looks at what those descriptors are.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fds.h"
+#include "packet.h"
+
+/* --- the scratch buffer --------------------------------------------------------------------- */
+
+/* One a thread, as large as a packet can be: the kernel cannot tell a packet's size beforehand without
+ * duplicating the descriptors in it, and the user's buffer is written only with a message that is
+ * delivered. Pages that no packet reaches are never touched. */
+static pthread_key_t scratch_key;
+static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
+static bool scratch_usable;
+
+static void scratch_make_key(void)
+{
+    scratch_usable = pthread_key_create(&scratch_key, free) == 0;
+}
+
+static uint8_t *scratch(void)
+{
+    pthread_once(&scratch_once, scratch_make_key);
+    if (!scratch_usable)
+        return NULL;
+    uint8_t *buffer = pthread_getspecific(scratch_key);
+    if (buffer == NULL) {
+        buffer = malloc(ML_PACKET_MAX);
+        if (buffer != NULL && pthread_setspecific(scratch_key, buffer) != 0) {
+            free(buffer);
+            buffer = NULL;
+        }
+    }
+    return buffer;
+}
+
+/* --- reading -------------------------------------------------------------------------------- */
+
+union control {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(ML_FDS_MAX * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred)) +
+               CMSG_SPACE(64)];
+};
+
+/* Takes descriptors and credentials out of the control messages. False: there was none at all. */
+static bool read_control(struct msghdr *m, struct ml_packet *packet)
+{
+    bool any = false;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
+        any = true;
+        if (c->cmsg_level != SOL_SOCKET)
+            continue;
+        if (c->cmsg_type == SCM_RIGHTS) {
+            size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+            for (size_t i = 0; i < n; i++) {
+                int fd;
+                memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof fd);
+                if (packet->n_fds < ML_FDS_MAX)
+                    packet->fds[packet->n_fds++] = fd;
+                else
+                    ml_close_untrusted(&fd, 1);
+            }
+        } else if (c->cmsg_type == SCM_CREDENTIALS &&
+                   c->cmsg_len >= CMSG_LEN(sizeof packet->sender)) {
+            memcpy(&packet->sender, CMSG_DATA(c), sizeof packet->sender);
+        }
+    }
+    return any;
+}
+
+int ml_packet_read_raw(int fd, struct ml_packet *packet, uint8_t *buffer, uint32_t size)
+{
+    union control control;
+    struct iovec iov = {buffer, size};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+                       .msg_controllen = sizeof control};
+    ssize_t got;
+    do
+        got = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return errno == EWOULDBLOCK ? EAGAIN : errno == ECONNRESET ? EPIPE : errno;
+
+    packet->bytes = buffer;
+    packet->size = (uint32_t)got;
+    packet->n_fds = 0;
+    packet->kernel = false;
+    packet->sender = (struct ucred){.pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1};
+    bool any = read_control(&m, packet);
+    if ((m.msg_flags & MSG_CTRUNC) != 0) {
+        /* The table of descriptors is full: the kernel has eaten those that did not fit. */
+        ml_packet_drop(packet);
+        return EMFILE;
+    }
+    if (got == 0 && !any)
+        return EPIPE;
+    if ((m.msg_flags & MSG_TRUNC) != 0) {
+        ml_packet_drop(packet);
+        return EBADMSG;
+    }
+    return 0;
+}
+
+int ml_packet_read(int fd, struct ml_packet *packet)
+{
+    uint8_t *buffer = scratch();
+    if (buffer == NULL)
+        return ENOMEM;
+    int error = ml_packet_read_raw(fd, packet, buffer, ML_PACKET_MAX);
+    if (error == 0 && !ml_packet_check(packet)) {
+        ml_packet_drop(packet);
+        error = EBADMSG;
+    }
+    if (error == 0 && (ml_packet_wire(packet)->flags & ML_WIRE_KERNEL) != 0)
+        packet->kernel = packet->sender.pid == getpid();
+    return error;
+}
+
+void ml_packet_drop(struct ml_packet *packet)
+{
+    ml_close_untrusted(packet->fds, packet->n_fds);
+    packet->n_fds = 0;
+}
+
+/* --- checking ------------------------------------------------------------------------------- */
+
+unsigned ml_carry_fds(enum ml_carry kind)
+{
+    static const uint8_t n[ML_CARRY_KINDS] = {
+        [ML_CARRY_SEND] = 2, [ML_CARRY_TASK] = 1, [ML_CARRY_SEND_ONCE] = 1,
+        [ML_CARRY_RECEIVE] = 2, [ML_CARRY_RECEIVE_STATE] = 3,
+    };
+    return kind < ML_CARRY_KINDS ? n[kind] : 0;
+}
+
+/* May a right of this kind be shown with this disposition? */
+static bool carry_fits(uint32_t kind, mach_msg_type_name_t disposition)
+{
+    switch (kind) {
+    case ML_CARRY_NULL:
+    case ML_CARRY_DEAD:
+        return disposition == 0 || (disposition >= MACH_MSG_TYPE_PORT_RECEIVE &&
+                                    disposition <= MACH_MSG_TYPE_PORT_SEND_ONCE);
+    case ML_CARRY_SEND:
+    case ML_CARRY_TASK:
+        return disposition == MACH_MSG_TYPE_PORT_SEND;
+    case ML_CARRY_SEND_ONCE:
+        return disposition == MACH_MSG_TYPE_PORT_SEND_ONCE;
+    case ML_CARRY_RECEIVE:
+    case ML_CARRY_RECEIVE_STATE:
+        return disposition == MACH_MSG_TYPE_PORT_RECEIVE;
+    default:
+        return false;
+    }
+}
+
+static bool check_header(const struct ml_packet *packet, uint32_t *n_fds)
+{
+    const struct ml_wire *wire = ml_packet_wire(packet);
+    const mach_msg_header_t *h = ml_packet_header(packet);
+    uint32_t remote = MACH_MSGH_BITS_REMOTE(h->msgh_bits);
+
+    if (h->msgh_remote_port != 0 || h->msgh_local_port != 0 ||
+        (h->msgh_bits & ~(MACH_MSGH_BITS_COMPLEX | MACH_MSGH_BITS_REMOTE_MASK)) != 0)
+        return false;
+    if (wire->reply == ML_CARRY_RECEIVE || wire->reply == ML_CARRY_RECEIVE_STATE ||
+        !carry_fits(wire->reply, remote))
+        return false;
+    *n_fds = ml_carry_fds(wire->reply);
+    return true;
+}
+
+/* Walks the descriptors, adding up the file descriptors that they call for. */
+static bool check_body(const struct ml_packet *packet, uint32_t msgh_size, uint32_t *n_fds)
+{
+    const uint8_t *message = packet->bytes + sizeof(struct ml_wire);
+    uint32_t at = sizeof(mach_msg_header_t) + sizeof(mach_msg_body_t), count;
+
+    if (msgh_size < at)
+        return false;
+    memcpy(&count, message + sizeof(mach_msg_header_t), sizeof count);
+    for (uint32_t i = 0; i < count; i++) {
+        mach_msg_port_descriptor_t d;
+        if (msgh_size - at < sizeof d)
+            return false;
+        memcpy(&d, message + at, sizeof d);
+        if (d.type != MACH_MSG_PORT_DESCRIPTOR || !carry_fits(d.name, d.disposition))
+            return false;
+        *n_fds += ml_carry_fds(d.name);
+        at += (uint32_t)sizeof d;
+    }
+    return true;
+}
+
+bool ml_packet_check(const struct ml_packet *packet)
+{
+    const uint32_t least = sizeof(struct ml_wire) + sizeof(mach_msg_header_t);
+    if (packet->size < least)
+        return false;
+    const struct ml_wire *wire = ml_packet_wire(packet);
+    const mach_msg_header_t *h = ml_packet_header(packet);
+    uint32_t n_fds = 0;
+
+    if (wire->magic != ML_WIRE_MAGIC || wire->reserved != 0 || wire->extra != 0 ||
+        (wire->flags & ~ML_WIRE_KERNEL) != 0)
+        return false;
+    if (h->msgh_size != packet->size - sizeof(struct ml_wire) || h->msgh_size % 4 != 0)
+        return false;
+    if (!check_header(packet, &n_fds))
+        return false;
+    if ((h->msgh_bits & MACH_MSGH_BITS_COMPLEX) != 0 && !check_body(packet, h->msgh_size, &n_fds))
+        return false;
+    return n_fds == packet->n_fds && n_fds == wire->n_fds;
+}
+
+bool ml_packet_unstash(struct ml_packet *packet, struct ml_packet *aside)
+{
+    uint8_t *buffer = scratch();
+    if (buffer == NULL) {
+        ml_packet_drop(aside);
+        return false;
+    }
+    memcpy(buffer, aside->bytes, aside->size);
+    *packet = *aside;
+    packet->bytes = buffer;
+    return true;
+}
+
+/* --- writing -------------------------------------------------------------------------------- */
+
+int ml_packet_write(int fd, const struct iovec *iov, unsigned n_iov, const int *fds, unsigned n_fds)
+{
+    union control control;
+    struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = n_iov};
+
+    if (n_fds != 0) {
+        m.msg_control = &control;
+        m.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
+        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
+        memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
+    }
+    ssize_t sent;
+    do
+        sent = sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent < 0 ? (errno == EWOULDBLOCK ? EAGAIN : errno) : 0;
+}
+
+bool ml_packet_make_kernel(struct ml_packet *packet, mach_msg_id_t id)
+{
+    packet->bytes = scratch();
+    if (packet->bytes == NULL)
+        return false;
+    *ml_packet_wire(packet) = (struct ml_wire){.magic = ML_WIRE_MAGIC, .flags = ML_WIRE_KERNEL};
+    *ml_packet_header(packet) = (mach_msg_header_t){.msgh_size = sizeof(mach_msg_header_t),
+                                                    .msgh_id = id};
+    packet->size = sizeof(struct ml_wire) + sizeof(mach_msg_header_t);
+    packet->n_fds = 0;
+    packet->kernel = true;
+    packet->sender = (struct ucred){0};
+    return true;
+}

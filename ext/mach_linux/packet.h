@@ -1,0 +1,95 @@
+/*
+ * Packets: what travels through a channel for one Mach message.
+ *
+ *     offset  0  struct ml_wire       16 bytes
+ *            16  mach_msg_header_t    24 bytes, as the receiver will see it, both names 0
+ *            40  the rest of the message; in each port descriptor the name field holds the ml_carry
+ *                kind of the right, in place of a name
+ *            ..  out-of-line bytes, in the order of their descriptors
+ *
+ * and, as SCM_RIGHTS, each right's descriptors in order: the reply right's first, then those of the
+ * message's descriptors. A packet comes from a peer and is believed in nothing: ml_packet_check() is
+ * run before any of it is used, and a packet that fails it is dropped with all that it carries.
+ */
+#ifndef ML_PACKET_H
+#define ML_PACKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <mach/mach.h>
+
+#define ML_WIRE_MAGIC 0x31504d4cu /* "LMP1" */
+#define ML_FDS_MAX 253u           /* SCM_MAX_FD */
+/* The longest packet: what a socket takes with the kernel's default buffer, less its bookkeeping. */
+#define ML_PACKET_MAX (208u * 1024u)
+
+enum ml_carry {
+    ML_CARRY_NULL = 0,
+    ML_CARRY_DEAD,
+    ML_CARRY_SEND,          /* tx, live */
+    ML_CARRY_TASK,          /* pidfd */
+    ML_CARRY_SEND_ONCE,     /* tx */
+    ML_CARRY_RECEIVE,       /* rx, tx */
+    ML_CARRY_RECEIVE_STATE, /* rx, tx, state socket */
+    ML_CARRY_KINDS
+};
+
+#define ML_WIRE_KERNEL 1u /* made by the library, in Mach's kernel's place */
+#define ML_WIRE_MEMFD 2u  /* what follows the header is in a sealed file, the last descriptor */
+
+struct ml_wire {
+    uint32_t magic;
+    uint16_t n_fds;
+    uint8_t reply; /* enum ml_carry */
+    uint8_t flags;
+    uint32_t extra;    /* bytes of out-of-line data */
+    uint32_t reserved; /* 0 */
+};
+
+_Static_assert(sizeof(struct ml_wire) == 16, "the message must stay aligned behind it");
+
+struct ml_packet {
+    uint8_t *bytes; /* struct ml_wire first; in the thread's scratch buffer, or owned by a stash */
+    uint32_t size;
+    bool kernel; /* made here, in Mach's kernel's place */
+    mach_port_type_t via; /* disposition that the destination shows: PORT_SEND or PORT_SEND_ONCE */
+    struct ucred sender;
+    unsigned n_fds;
+    int fds[ML_FDS_MAX];
+};
+
+static inline struct ml_wire *ml_packet_wire(const struct ml_packet *p)
+{
+    return (struct ml_wire *)(void *)p->bytes;
+}
+
+static inline mach_msg_header_t *ml_packet_header(const struct ml_packet *p)
+{
+    return (mach_msg_header_t *)(void *)(p->bytes + sizeof(struct ml_wire));
+}
+
+/* How many descriptors a right of this kind travels as. */
+unsigned ml_carry_fds(enum ml_carry kind);
+
+/* Reads one packet from a channel without waiting, into the thread's scratch buffer.
+ * 0; EAGAIN; EPIPE at the end of the channel; EBADMSG for a packet that was dropped; EMFILE when
+ * descriptors were lost and the message with them; ENOMEM. */
+int ml_packet_read(int fd, struct ml_packet *packet);
+/* The same into any buffer, and without the check of what it says. */
+int ml_packet_read_raw(int fd, struct ml_packet *packet, uint8_t *buffer, uint32_t size);
+/* Is everything in it consistent? Sizes, kinds, dispositions, descriptor count. */
+bool ml_packet_check(const struct ml_packet *packet);
+/* Sends iov with fds; 0 or errno. Never waits, never raises SIGPIPE. */
+int ml_packet_write(int fd, const struct iovec *iov, unsigned n_iov, const int *fds, unsigned n_fds);
+/* Closes the descriptors that are left in it. */
+void ml_packet_drop(struct ml_packet *packet);
+/* Copies a packet that was set aside into the thread's scratch buffer, with its descriptors. On
+ * failure it is dropped. */
+bool ml_packet_unstash(struct ml_packet *packet, struct ml_packet *aside);
+/* Makes it a message of the library's own: a bare header with `id`. */
+bool ml_packet_make_kernel(struct ml_packet *packet, mach_msg_id_t id);
+
+#endif

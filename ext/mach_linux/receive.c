@@ -1,0 +1,363 @@
+/*
+ * Receiving: a packet is taken from a receive right or a set, checked against the buffer, and delivered:
+ * its rights get names, its header becomes what Mach shows a receiver, a trailer follows.
+ *
+ * The order matters to Mach's users: a message that does not fit stays where it was (MACH_RCV_LARGE) or
+ * is destroyed, and only one that fits takes a sequence number and touches the name space. That is decided
+ * under the receiver's lock, so that threads receiving from one port keep its order.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "message.h"
+#include "sets.h"
+
+#define RIGHTS_MAX (ML_FDS_MAX + 1)
+
+/* Packets that are no messages are dropped; so many of them end a receive that should not wait. */
+#define DROPS_MAX 1000u
+
+/* --- trailers -------------------------------------------------------------------------------- */
+
+static uint32_t trailer_size(mach_msg_option_t option)
+{
+    switch ((uint32_t)option >> 24 & 0xf) {
+    case MACH_RCV_TRAILER_NULL:
+        return sizeof(mach_msg_trailer_t);
+    case MACH_RCV_TRAILER_SEQNO:
+        return sizeof(mach_msg_seqno_trailer_t);
+    case MACH_RCV_TRAILER_SENDER:
+        return sizeof(mach_msg_security_trailer_t);
+    case MACH_RCV_TRAILER_AUDIT:
+        return sizeof(mach_msg_audit_trailer_t);
+    case MACH_RCV_TRAILER_CTX:
+        return sizeof(mach_msg_context_trailer_t);
+    default:
+        return sizeof(mach_msg_mac_trailer_t);
+    }
+}
+
+static void put_trailer(uint8_t *at, uint32_t size, const struct ml_packet *packet, uint32_t seqno)
+{
+    mach_msg_mac_trailer_t t;
+    memset(&t, 0, sizeof t);
+    t.msgh_trailer_type = MACH_MSG_TRAILER_FORMAT_0;
+    t.msgh_trailer_size = size;
+    t.msgh_seqno = seqno;
+    if (packet->kernel) {
+        t.msgh_sender.val[1] = 1;
+    } else {
+        uint32_t uid = packet->sender.uid, gid = packet->sender.gid;
+        t.msgh_sender.val[0] = uid;
+        t.msgh_sender.val[1] = gid;
+        uint32_t token[8] = {UINT32_MAX, uid, gid, uid, gid, (uint32_t)packet->sender.pid, 0, 0};
+        memcpy(t.msgh_audit.val, token, sizeof token);
+    }
+    memcpy(at, &t, size);
+}
+
+/* --- delivery -------------------------------------------------------------------------------- */
+
+struct inbound {
+    struct ml_packet packet;
+    uint32_t seqno;
+    mach_port_name_t local; /* the name of the port that it came to */
+    uint32_t n_rights;
+    struct ml_right reply;
+    struct ml_right rights[RIGHTS_MAX];
+};
+
+static uint32_t descriptor_count(const mach_msg_header_t *h)
+{
+    uint32_t count = 0;
+    if ((h->msgh_bits & MACH_MSGH_BITS_COMPLEX) != 0)
+        memcpy(&count, h + 1, sizeof count);
+    return count;
+}
+
+static uint8_t *descriptor_at(mach_msg_header_t *h, uint32_t i)
+{
+    return (uint8_t *)(h + 1) + sizeof(mach_msg_body_t) + i * sizeof(mach_msg_port_descriptor_t);
+}
+
+/* Turns the packet's descriptors into rights. False: one was not what it claimed, all are dropped. */
+static bool take_rights(struct inbound *in)
+{
+    mach_msg_header_t *h = ml_packet_header(&in->packet);
+    unsigned next = 0;
+    uint32_t count = descriptor_count(h);
+
+    in->n_rights = 0;
+    if (!ml_right_arrive(&in->packet, &next, ml_packet_wire(&in->packet)->reply, &in->reply))
+        goto forged;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t carry;
+        memcpy(&carry, descriptor_at(h, i), sizeof carry);
+        if (ml_carry_fds(carry) == 0)
+            continue; /* NULL or DEAD: as many as fit the message, and nothing to keep */
+        if (!ml_right_arrive(&in->packet, &next, carry, &in->rights[in->n_rights])) {
+            ml_right_reject(&in->reply);
+            goto forged;
+        }
+        in->n_rights++;
+    }
+    return true;
+forged:
+    while (in->n_rights != 0)
+        ml_right_reject(&in->rights[--in->n_rights]);
+    ml_packet_drop(&in->packet);
+    return false;
+}
+
+static mach_port_name_t name_without_right(uint32_t carry)
+{
+    return carry == ML_CARRY_DEAD ? MACH_PORT_DEAD : MACH_PORT_NULL;
+}
+
+/* Gives every right its name, in the message's order. False: the space was full. */
+static bool name_rights(struct inbound *in)
+{
+    struct ml_garbage g = {0};
+    mach_msg_header_t *h = ml_packet_header(&in->packet);
+    uint32_t count = descriptor_count(h), at = 0;
+    bool full = false;
+
+    if (count != 0 || in->reply.carry != ML_CARRY_NULL) {
+        ml_lock();
+        h->msgh_remote_port = ml_copyout(&in->reply, &full, &g);
+        for (uint32_t i = 0; i < count; i++) {
+            uint8_t *d = descriptor_at(h, i);
+            mach_port_name_t name;
+            uint32_t carry;
+            memcpy(&carry, d, sizeof carry);
+            name = ml_carry_fds(carry) == 0 ? name_without_right(carry)
+                                            : ml_copyout(&in->rights[at++], &full, &g);
+            memcpy(d, &name, sizeof name);
+            memset(d + sizeof name, 0, 6); /* the pads of a port descriptor */
+        }
+        ml_unlock();
+        ml_garbage_flush(&g);
+    }
+    return !full;
+}
+
+static mach_msg_return_t deliver(struct inbound *in, mach_msg_header_t *buffer,
+                                 mach_msg_option_t option)
+{
+    if (!name_rights(in)) {
+        /* Rights that found no room are gone; those that did are destroyed with the message. */
+        mach_msg_destroy(ml_packet_header(&in->packet));
+        return MACH_RCV_BODY_ERROR | MACH_MSG_IPC_SPACE;
+    }
+    mach_msg_header_t *h = ml_packet_header(&in->packet);
+    h->msgh_bits |= in->packet.via << 8;
+    h->msgh_local_port = in->local;
+    h->msgh_voucher_port = MACH_PORT_NULL;
+    uint32_t size = h->msgh_size;
+    memcpy(buffer, h, size);
+    put_trailer((uint8_t *)buffer + size, trailer_size(option), &in->packet, in->seqno);
+    return MACH_MSG_SUCCESS;
+}
+
+/* A message that was destroyed because it was too large leaves a bare header. */
+static void put_bare_header(struct inbound *in, mach_msg_header_t *buffer, mach_msg_size_t size)
+{
+    struct {
+        mach_msg_header_t h;
+        uint8_t trailer[sizeof(mach_msg_mac_trailer_t)];
+    } bare;
+    memset(&bare, 0, sizeof bare);
+    bare.h.msgh_bits = in->packet.via << 8;
+    bare.h.msgh_size = sizeof bare.h;
+    bare.h.msgh_local_port = in->local;
+    bare.h.msgh_id = ml_packet_header(&in->packet)->msgh_id;
+    put_trailer(bare.trailer, sizeof(mach_msg_trailer_t), &in->packet, in->seqno);
+    uint32_t whole = sizeof bare.h + sizeof(mach_msg_trailer_t);
+    memcpy(buffer, &bare, size < whole ? size : whole);
+}
+
+/* --- taking from a queue --------------------------------------------------------------------- */
+
+enum taken { TAKEN, EMPTY, LEFT_LARGE, GONE_LARGE, DROPPED, CHANGED, FAILED };
+
+/* One try at the queue, under its lock. */
+static enum taken take(struct ml_receiver *r, mach_msg_option_t option, mach_msg_size_t size,
+                       struct inbound *in, mach_msg_return_t *failure)
+{
+    enum taken result = TAKEN;
+    pthread_mutex_lock(&r->lock);
+    if (!r->alive) {
+        pthread_mutex_unlock(&r->lock);
+        return CHANGED;
+    }
+    int error = ml_receiver_next(r, &in->packet);
+    switch (error) {
+    case 0: {
+        uint32_t needed = ml_packet_header(&in->packet)->msgh_size + trailer_size(option);
+        if (needed <= size) {
+            in->seqno = r->seqno++;
+        } else if ((option & MACH_RCV_LARGE) != 0) {
+            result = ml_receiver_stash(r, &in->packet) == 0 ? LEFT_LARGE : FAILED;
+            *failure = MACH_RCV_BODY_ERROR | MACH_MSG_IPC_KERNEL;
+        } else {
+            in->seqno = r->seqno++;
+            result = GONE_LARGE;
+        }
+        break;
+    }
+    case EAGAIN:
+        result = EMPTY;
+        break;
+    case EBADMSG:
+        result = DROPPED;
+        break;
+    case EMFILE:
+        *failure = MACH_RCV_BODY_ERROR | MACH_MSG_IPC_SPACE;
+        result = FAILED;
+        break;
+    case EPIPE: /* somebody shut the shared sending end down: no message will ever come */
+        *failure = MACH_RCV_PORT_DIED;
+        result = FAILED;
+        break;
+    default:
+        *failure = MACH_RCV_BODY_ERROR | MACH_MSG_IPC_KERNEL;
+        result = FAILED;
+        break;
+    }
+    pthread_mutex_unlock(&r->lock);
+    return result;
+}
+
+/* What one try means for the call. True: it is over, with *result. */
+static bool settle(enum taken taken, struct inbound *in, mach_msg_header_t *buffer,
+                   mach_msg_option_t option, mach_msg_size_t size, mach_msg_return_t *result)
+{
+    switch (taken) {
+    case TAKEN:
+        if (!take_rights(in))
+            return false;
+        *result = deliver(in, buffer, option);
+        return true;
+    case LEFT_LARGE:
+        *result = MACH_RCV_TOO_LARGE;
+        if (size >= 16) /* the size is written where there is room for the header's first half */
+            buffer->msgh_size = ml_packet_header(&in->packet)->msgh_size;
+        if ((option & MACH_RCV_LARGE_IDENTITY) == MACH_RCV_LARGE_IDENTITY && size >= 16)
+            buffer->msgh_local_port = in->local;
+        return true;
+    case GONE_LARGE:
+        *result = MACH_RCV_TOO_LARGE;
+        put_bare_header(in, buffer, size);
+        ml_packet_drop(&in->packet);
+        return true;
+    case CHANGED:
+        *result = MACH_RCV_PORT_CHANGED;
+        return true;
+    case FAILED:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* --- waiting --------------------------------------------------------------------------------- */
+
+mach_msg_return_t ml_wait_epoll(int epoll, mach_msg_option_t option, ml_deadline deadline)
+{
+    struct epoll_event event;
+    int left = ml_deadline_left(deadline);
+    if (left == 0)
+        return MACH_RCV_TIMED_OUT;
+    int n = epoll_wait(epoll, &event, 1, left);
+    if (n < 0 && errno == EINTR)
+        return (option & MACH_RCV_INTERRUPT) != 0 ? MACH_RCV_INTERRUPTED : MACH_MSG_SUCCESS;
+    return MACH_MSG_SUCCESS; /* look again: at the queue, or at the time */
+}
+
+static mach_msg_return_t wait_for_message(struct ml_receiver *r, mach_msg_option_t option,
+                                          ml_deadline deadline)
+{
+    if (ml_deadline_left(deadline) == 0)
+        return MACH_RCV_TIMED_OUT;
+    pthread_mutex_lock(&r->lock);
+    int epoll = r->alive ? ml_receiver_epoll(r) : r->epoll;
+    bool alive = r->alive;
+    pthread_mutex_unlock(&r->lock);
+    if (!alive)
+        return MACH_RCV_PORT_CHANGED;
+    if (epoll < 0)
+        return MACH_RCV_BODY_ERROR | MACH_MSG_IPC_KERNEL;
+    return ml_wait_epoll(epoll, option, deadline);
+}
+
+static mach_msg_return_t receive_from(struct ml_receiver *r, mach_msg_header_t *buffer,
+                                      mach_msg_option_t option, mach_msg_size_t size,
+                                      struct inbound *in, ml_deadline deadline)
+{
+    mach_msg_return_t result = MACH_MSG_SUCCESS;
+    for (unsigned drops = 0;;) {
+        enum taken taken = take(r, option, size, in, &result);
+        if (settle(taken, in, buffer, option, size, &result))
+            return result;
+        if (taken == EMPTY)
+            result = wait_for_message(r, option, deadline);
+        else if (++drops >= DROPS_MAX && ml_deadline_left(deadline) == 0)
+            result = MACH_RCV_TIMED_OUT;
+        if (result != MACH_MSG_SUCCESS)
+            return result;
+    }
+}
+
+mach_msg_return_t ml_receive(mach_msg_header_t *buffer, mach_msg_option_t option,
+                             mach_msg_size_t size, mach_port_name_t name, ml_deadline deadline)
+{
+    struct ml_garbage g = {0};
+    struct inbound in;
+    struct ml_receiver *r = NULL;
+    struct ml_pset *set = NULL;
+    mach_msg_return_t mr;
+
+    if (buffer == NULL)
+        return MACH_RCV_INVALID_DATA;
+    ml_lock();
+    struct ml_entry *e = ml_entry_lookup(name);
+    if (e != NULL && e->kind == ML_SEND_RECEIVE)
+        r = e->port->receiver;
+    else if (e != NULL && e->kind == ML_SET)
+        set = ml_set_retain(e->set);
+    if (r != NULL)
+        r->refs++;
+    ml_unlock();
+    if (r == NULL && set == NULL)
+        return MACH_RCV_INVALID_NAME;
+
+    for (;;) {
+        if (set != NULL) {
+            mr = ml_set_wait(set, option, deadline, &r);
+            if (mr != MACH_MSG_SUCCESS)
+                break;
+            in.local = ml_receiver_name(r);
+            mr = receive_from(r, buffer, option, size, &in, 0);
+        } else {
+            in.local = name;
+            mr = receive_from(r, buffer, option, size, &in, deadline);
+        }
+        /* Another thread may have been quicker, or the member may just have gone. */
+        if (set == NULL || (mr != MACH_RCV_TIMED_OUT && mr != MACH_RCV_PORT_CHANGED))
+            break;
+        ml_lock();
+        ml_receiver_release(r, &g);
+        ml_unlock();
+        r = NULL;
+    }
+    ml_lock();
+    if (r != NULL)
+        ml_receiver_release(r, &g);
+    if (set != NULL)
+        ml_set_release(set, &g);
+    ml_unlock();
+    ml_garbage_flush(&g);
+    return mr;
+}

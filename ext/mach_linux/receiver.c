@@ -1,0 +1,511 @@
+/*
+ * A receive right: see receiver.h.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "bootstrap.h"
+#include "notify.h"
+#include "receiver.h"
+#include "sets.h"
+
+/* What an epoll event's data says. Sources are slot + SOURCE_FIRST, with the generation above. */
+enum { EVENT_CHANNEL = 0, EVENT_WAKE = 1, EVENT_SOURCE_FIRST = 2 };
+
+/* --- waking ---------------------------------------------------------------------------------- */
+
+static int wake_fd = -1; /* an eventfd that is always readable */
+static pthread_once_t wake_once = PTHREAD_ONCE_INIT;
+
+static void wake_open(void)
+{
+    wake_fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+/* Fails only if it is there already. */
+void ml_wake_forever(int epoll)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = EVENT_WAKE};
+    (void)epoll_ctl(epoll, EPOLL_CTL_ADD, wake_fd, &event);
+}
+
+/* A stashed message is invisible to the kernel, but whoever waits must be told of it. */
+static void show_stash(struct ml_receiver *r)
+{
+    if (r->epoll < 0)
+        return;
+    if (r->stash != NULL)
+        ml_wake_forever(r->epoll);
+    else
+        (void)epoll_ctl(r->epoll, EPOLL_CTL_DEL, wake_fd, NULL);
+}
+
+/* --- making and unmaking --------------------------------------------------------------------- */
+
+struct ml_receiver *ml_receiver_adopt(int rx, struct ml_garbage *g)
+{
+    pthread_once(&wake_once, wake_open);
+    struct ml_receiver *r = wake_fd < 0 ? NULL : malloc(sizeof *r);
+    if (r == NULL) {
+        ml_garbage_add(g, rx);
+        return NULL;
+    }
+    *r = (struct ml_receiver){
+        .refs = 1, .alive = true, .rx = rx, .epoll = -1, .live_write = -1,
+        .limits = {.mpl_qlimit = MACH_PORT_QLIMIT_DEFAULT},
+        .lock = PTHREAD_MUTEX_INITIALIZER, .free_slot = UINT32_MAX,
+    };
+    return r;
+}
+
+kern_return_t ml_receiver_create(struct ml_port **out)
+{
+    struct ml_garbage g = {0};
+    kern_return_t kr = KERN_RESOURCE_SHORTAGE;
+    uint64_t cookie;
+    int pair[2];
+
+    if (ml_channel_create(pair, &cookie) != 0)
+        return kr;
+    struct ml_receiver *r = ml_receiver_adopt(pair[1], &g);
+    struct ml_port *p = ml_port_adopt(ML_PORT, pair[0], -1, cookie, &g);
+    if (r != NULL && p != NULL) {
+        ml_receiver_attach(p, r);
+        *out = p;
+        kr = KERN_SUCCESS;
+    } else {
+        if (r != NULL)
+            ml_receiver_discard(r, true, &g);
+        if (p != NULL)
+            ml_port_release(p, &g);
+    }
+    ml_garbage_flush(&g);
+    return kr;
+}
+
+void ml_receiver_attach(struct ml_port *p, struct ml_receiver *r)
+{
+    p->receiver = r;
+    r->port = p;
+    ml_port_retain(p);
+    ml_notify_receiver_attached(r);
+}
+
+static void close_sources(struct ml_receiver *r, struct ml_garbage *g)
+{
+    for (uint32_t i = 0; i < r->n_slots; i++)
+        if (r->sources[i].kind != ML_SOURCE_FREE)
+            ml_garbage_add(g, r->sources[i].fd);
+    free(r->sources);
+    r->sources = NULL;
+    r->n_slots = r->n_sources = 0;
+    r->free_slot = UINT32_MAX;
+}
+
+static void drop_stash(struct ml_receiver *r)
+{
+    while (r->stash != NULL) {
+        struct ml_stash *s = r->stash;
+        r->stash = s->next;
+        ml_packet_drop(&s->packet);
+        free(s);
+    }
+}
+
+/* Ends the receiver for the threads that wait in it. */
+static void end_waits(struct ml_receiver *r)
+{
+    r->alive = false;
+    if (r->epoll >= 0)
+        ml_wake_forever(r->epoll);
+}
+
+void ml_receiver_discard(struct ml_receiver *r, bool handed_on, struct ml_garbage *g)
+{
+    pthread_mutex_lock(&r->lock);
+    end_waits(r);
+    if (r->rx >= 0) {
+        /* A child between fork and exec may hold duplicates, and a port must not outlive its
+         * destruction by that: shut it down for all of them. Not if it goes on elsewhere. */
+        if (!handed_on)
+            (void)shutdown(r->rx, SHUT_RDWR);
+        ml_garbage_add(g, r->rx);
+        r->rx = -1;
+    }
+    if (!handed_on)
+        for (uint32_t i = 0; i < r->n_slots; i++)
+            if (r->sources[i].kind != ML_SOURCE_FREE)
+                (void)shutdown(r->sources[i].fd, SHUT_RDWR);
+    close_sources(r, g);
+    drop_stash(r);
+    pthread_mutex_unlock(&r->lock);
+
+    ml_notify_receiver_gone(r, g);
+    for (unsigned i = 0; i < r->n_generations; i++)
+        ml_garbage_add(g, r->generations[i].read_end);
+    r->n_generations = 0;
+    ml_garbage_add(g, r->live_write);
+    r->live_write = -1;
+    if (r->port != NULL) {
+        ml_port_release(r->port, g);
+        r->port = NULL;
+    }
+    ml_receiver_release(r, g);
+}
+
+void ml_receiver_release(struct ml_receiver *r, struct ml_garbage *g)
+{
+    if (--r->refs != 0)
+        return;
+    ml_garbage_add(g, r->epoll);
+    free(r->generations);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}
+
+void ml_receiver_destroy(struct ml_port *p, struct ml_garbage *g)
+{
+    if (ml_notify_port_destroyed(p, g))
+        return;
+    struct ml_receiver *r = p->receiver;
+    ml_sets_leave(r);
+    p->receiver = NULL;
+    p->dead = true;
+    if (p->service)
+        ml_bootstrap_port_gone(p, g);
+    ml_receiver_discard(r, false, g);
+}
+
+struct ml_receiver *ml_receiver_take(struct ml_port *p, struct ml_garbage *g)
+{
+    struct ml_receiver *old = p->receiver, *r = ml_receiver_adopt(-1, g);
+    if (r == NULL)
+        return NULL;
+    ml_sets_leave(old);
+    r->limits = old->limits;
+    r->generations = old->generations;
+    r->n_generations = old->n_generations;
+    r->live_write = old->live_write;
+    ml_notify_receiver_moved(old, r);
+    old->generations = NULL;
+    old->n_generations = 0;
+    old->live_write = -1;
+
+    pthread_mutex_lock(&old->lock);
+    if (old->epoll >= 0) {
+        (void)epoll_ctl(old->epoll, EPOLL_CTL_DEL, old->rx, NULL);
+        for (uint32_t i = 0; i < old->n_slots; i++)
+            if (old->sources[i].kind != ML_SOURCE_FREE)
+                (void)epoll_ctl(old->epoll, EPOLL_CTL_DEL, old->sources[i].fd, NULL);
+    }
+    r->rx = old->rx;
+    r->stash = old->stash;
+    r->sources = old->sources;
+    r->n_slots = old->n_slots;
+    r->n_sources = old->n_sources;
+    r->free_slot = old->free_slot;
+    old->rx = -1;
+    old->stash = NULL;
+    old->sources = NULL;
+    old->n_slots = old->n_sources = 0;
+    pthread_mutex_unlock(&old->lock);
+
+    p->receiver = NULL;
+    ml_receiver_discard(old, true, g);
+    return r;
+}
+
+void ml_receiver_abandon(struct ml_port *p, struct ml_garbage *g)
+{
+    struct ml_receiver *r = p->receiver;
+    /* Any of the parent's threads may have held the lock when it forked. */
+    r->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    r->refs = 1;
+    r->epoll = r->epoll < 0 ? -1 : (ml_garbage_add(g, r->epoll), -1);
+    ml_notify_abandon_receiver(r, g);
+    r->memberships = NULL;
+    p->receiver = NULL;
+    p->refs++; /* for the reference that discarding gives back */
+    ml_receiver_discard(r, true, g);
+}
+
+mach_port_name_t ml_receiver_name(struct ml_receiver *r)
+{
+    ml_lock();
+    struct ml_entry *e = r->port != NULL ? ml_port_entry(r->port) : NULL;
+    mach_port_name_t name = e != NULL ? ml_entry_name(e) : MACH_PORT_NULL;
+    ml_unlock();
+    return name;
+}
+
+/* --- senders --------------------------------------------------------------------------------- */
+
+bool ml_receiver_add_generation(struct ml_receiver *r, int read_end, int write_end,
+                                struct ml_garbage *g)
+{
+    struct ml_generation *grown =
+        realloc(r->generations, (r->n_generations + 1) * sizeof *grown);
+    if (grown == NULL) {
+        ml_garbage_add(g, read_end);
+        ml_garbage_add(g, write_end);
+        return false;
+    }
+    r->generations = grown;
+    r->generations[r->n_generations++] = (struct ml_generation){.read_end = read_end};
+    ml_garbage_add(g, r->live_write);
+    r->live_write = write_end;
+    return true;
+}
+
+int ml_receiver_live(struct ml_receiver *r)
+{
+    struct ml_garbage g = {0};
+    int ends[2];
+
+    if (r->live_write >= 0)
+        return r->live_write;
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
+        return -1;
+    if (!ml_receiver_add_generation(r, ends[0], ends[1], &g)) {
+        ml_garbage_flush(&g);
+        errno = ENOMEM;
+        return -1;
+    }
+    ml_notify_generation_added(r);
+    return r->live_write;
+}
+
+bool ml_receiver_has_remote_senders(const struct ml_receiver *r)
+{
+    /* While the write end is kept here its pipe never hangs up, so a cached end tells nothing: a send
+     * right may have been made with it. */
+    for (unsigned i = 0; i < r->n_generations; i++)
+        if (!ml_fd_hung_up(r->generations[i].read_end))
+            return true;
+    return false;
+}
+
+void ml_receiver_senders_changed(struct ml_port *p, struct ml_garbage *g)
+{
+    ml_notify_senders_changed(p, g);
+}
+
+/* --- sources --------------------------------------------------------------------------------- */
+
+static bool watch(int epoll, int fd, uint64_t what)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = what};
+    return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+static uint64_t source_event(const struct ml_receiver *r, uint32_t slot)
+{
+    return (uint64_t)r->sources[slot].generation << 32 | (slot + EVENT_SOURCE_FIRST);
+}
+
+int ml_receiver_epoll(struct ml_receiver *r)
+{
+    if (r->epoll >= 0)
+        return r->epoll;
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (epoll < 0)
+        return -1;
+    bool ok = r->rx < 0 || watch(epoll, r->rx, EVENT_CHANNEL);
+    for (uint32_t i = 0; ok && i < r->n_slots; i++)
+        if (r->sources[i].kind != ML_SOURCE_FREE)
+            ok = watch(epoll, r->sources[i].fd, source_event(r, i));
+    if (!ok) {
+        int error = errno;
+        close(epoll);
+        errno = error;
+        return -1;
+    }
+    r->epoll = epoll;
+    if (r->stash != NULL)
+        show_stash(r);
+    return epoll;
+}
+
+static bool slot_allocate(struct ml_receiver *r, uint32_t *slot)
+{
+    if (r->free_slot == UINT32_MAX) {
+        uint32_t n = r->n_slots ? r->n_slots * 2 : 4;
+        struct ml_source *grown = realloc(r->sources, n * sizeof *grown);
+        if (grown == NULL)
+            return false;
+        for (uint32_t i = r->n_slots; i < n; i++)
+            grown[i] = (struct ml_source){.fd = -1, .next_free = i + 1 < n ? i + 1 : UINT32_MAX};
+        r->free_slot = r->n_slots;
+        r->sources = grown;
+        r->n_slots = n;
+    }
+    *slot = r->free_slot;
+    r->free_slot = r->sources[*slot].next_free;
+    return true;
+}
+
+static void slot_free(struct ml_receiver *r, uint32_t slot)
+{
+    struct ml_source *s = &r->sources[slot];
+    close(s->fd); /* also takes it out of the epoll: nobody else has this descriptor */
+    *s = (struct ml_source){.fd = -1, .generation = s->generation + 1, .next_free = r->free_slot};
+    r->free_slot = slot;
+    r->n_sources--;
+}
+
+bool ml_receiver_add_source(struct ml_receiver *r, int fd, struct ml_garbage *g)
+{
+    uint32_t slot;
+    bool ok = false;
+
+    pthread_mutex_lock(&r->lock);
+    /* A right that is in a message has no epoll; it gets one when it is used again. */
+    if (slot_allocate(r, &slot)) {
+        struct ml_source *s = &r->sources[slot];
+        s->kind = ML_SOURCE_SEND_ONCE;
+        s->fd = fd;
+        r->n_sources++;
+        if (r->epoll >= 0)
+            ok = watch(r->epoll, fd, source_event(r, slot));
+        else
+            ok = r->port == NULL || ml_receiver_epoll(r) >= 0;
+        if (!ok)
+            slot_free(r, slot);
+    } else {
+        ml_garbage_add(g, fd);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return ok;
+}
+
+kern_return_t ml_receiver_make_send_once(struct ml_receiver *r, struct ml_port **out,
+                                         struct ml_garbage *g)
+{
+    uint64_t cookie;
+    int pair[2];
+
+    if (ml_channel_create(pair, &cookie) != 0)
+        return KERN_RESOURCE_SHORTAGE;
+    struct ml_port *p = ml_port_adopt(ML_SEND_ONCE, pair[0], -1, cookie, g);
+    if (p == NULL) {
+        ml_garbage_add(g, pair[1]);
+        return KERN_RESOURCE_SHORTAGE;
+    }
+    if (!ml_receiver_add_source(r, pair[1], g)) {
+        ml_port_release(p, g);
+        return KERN_RESOURCE_SHORTAGE;
+    }
+    *out = p;
+    return KERN_SUCCESS;
+}
+
+/* --- the queue ------------------------------------------------------------------------------- */
+
+/* One send-once channel is ready: its message, or the news that there will be none. */
+static int read_source(struct ml_receiver *r, uint32_t slot, struct ml_packet *packet)
+{
+    int error = ml_packet_read(r->sources[slot].fd, packet);
+    if (error == EAGAIN)
+        return EAGAIN;
+    /* A packet that was no message uses the right up as a message would. */
+    slot_free(r, slot);
+    if (error == EPIPE || error == EBADMSG)
+        error = ml_packet_make_kernel(packet, MACH_NOTIFY_SEND_ONCE) ? 0 : ENOMEM;
+    packet->via = MACH_MSG_TYPE_PORT_SEND_ONCE;
+    return error;
+}
+
+static int read_channel(struct ml_receiver *r, struct ml_packet *packet)
+{
+    int error = ml_packet_read(r->rx, packet);
+    packet->via = MACH_MSG_TYPE_PORT_SEND;
+    return error;
+}
+
+static int read_ready(struct ml_receiver *r, struct ml_packet *packet)
+{
+    for (;;) {
+        struct epoll_event event;
+        int n = epoll_wait(r->epoll, &event, 1, 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? errno : EAGAIN;
+        uint32_t what = (uint32_t)event.data.u64, generation = (uint32_t)(event.data.u64 >> 32);
+        int error = EAGAIN;
+        if (what == EVENT_CHANNEL) {
+            error = read_channel(r, packet);
+        } else if (what >= EVENT_SOURCE_FIRST && what - EVENT_SOURCE_FIRST < r->n_slots) {
+            uint32_t slot = what - EVENT_SOURCE_FIRST;
+            if (r->sources[slot].kind != ML_SOURCE_FREE &&
+                r->sources[slot].generation == generation)
+                error = read_source(r, slot, packet);
+        }
+        if (error != EAGAIN)
+            return error;
+    }
+}
+
+int ml_receiver_next(struct ml_receiver *r, struct ml_packet *packet)
+{
+    if (r->stash != NULL) {
+        struct ml_stash *s = r->stash;
+        r->stash = s->next;
+        if (r->stash == NULL)
+            show_stash(r);
+        bool copied = ml_packet_unstash(packet, &s->packet);
+        free(s);
+        return copied ? 0 : ENOMEM;
+    }
+    /* Without sources the channel is asked directly: one system call less. */
+    if (r->n_sources == 0)
+        return read_channel(r, packet);
+    if (ml_receiver_epoll(r) < 0)
+        return errno;
+    return read_ready(r, packet);
+}
+
+bool ml_receiver_has_message(struct ml_receiver *r)
+{
+    struct pollfd p = {.fd = r->epoll >= 0 ? r->epoll : r->rx, .events = POLLIN};
+    return r->stash != NULL || poll(&p, 1, 0) == 1;
+}
+
+static int stash_at(struct ml_stash **where, struct ml_packet *packet)
+{
+    struct ml_stash *s = malloc(sizeof *s + packet->size);
+    if (s == NULL) {
+        ml_packet_drop(packet);
+        return ENOMEM;
+    }
+    s->packet = *packet;
+    s->packet.bytes = (uint8_t *)(s + 1);
+    memcpy(s->packet.bytes, packet->bytes, packet->size);
+    s->next = *where;
+    *where = s;
+    packet->n_fds = 0; /* they are the stash's now */
+    return 0;
+}
+
+int ml_receiver_stash(struct ml_receiver *r, struct ml_packet *packet)
+{
+    int error = stash_at(&r->stash, packet);
+    if (error == 0)
+        show_stash(r);
+    return error;
+}
+
+int ml_receiver_stash_last(struct ml_receiver *r, struct ml_packet *packet)
+{
+    struct ml_stash **last = &r->stash;
+    while (*last != NULL)
+        last = &(*last)->next;
+    return stash_at(last, packet);
+}

@@ -1,0 +1,130 @@
+/*
+ * A receive right: the receiving end of a port's channel and all that Mach keeps with the port.
+ *
+ * Besides the channel a receiver listens on its sources: each send-once right made for the port has a
+ * channel of its own, from which one message, or the news that there will be none, arrives. As soon
+ * as somebody waits or a source exists, an epoll descriptor covers all of them.
+ *
+ * Who owns what: the receiver owns rx, its sources' descriptors, the read ends (and the cached write
+ * end) of the senders' pipes, the stash, and one reference to its port, whose tx is the anchor from
+ * which send rights are made. Moving the right takes all of that into a fresh receiver and leaves the
+ * old object, alive = false, to the threads that are still pinned to it.
+ *
+ * `lock` guards the queue: whoever reads from rx or a source holds it, so that a move or a destroy, which
+ * take it too, know that nobody is inside a receive. It is taken after the space's lock, or alone.
+ */
+#ifndef ML_RECEIVER_H
+#define ML_RECEIVER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "packet.h"
+#include "space.h"
+
+/* A message read from the channel but not yet delivered; the packet's bytes follow the structure. */
+struct ml_stash {
+    struct ml_stash *next;
+    struct ml_packet packet;
+};
+
+enum ml_source_kind { ML_SOURCE_FREE, ML_SOURCE_SEND_ONCE };
+
+struct ml_source {
+    enum ml_source_kind kind;
+    int fd;
+    uint32_t generation;
+    uint32_t next_free;
+};
+
+/* One pipe whose write ends the senders hold: it hangs up when the last of them is gone. */
+struct ml_generation {
+    int read_end;
+    uint64_t watch; /* of the watcher, 0 for none */
+};
+
+struct ml_receiver {
+    /* The space's lock guards these. */
+    uint32_t refs;
+    struct ml_port *port; /* owned: the anchor; NULL while the right is in a message */
+    uint32_t mscount;
+    mach_port_limits_t limits;
+    mach_port_context_t context;
+    bool guarded; /* by its context: MPO_CONTEXT_AS_GUARD */
+    bool strict;
+    struct ml_generation *generations; /* the senders' pipes */
+    unsigned n_generations;
+    int live_write; /* write end of the newest one, −1: the next send right makes a new pipe */
+    struct ml_port *no_senders;     /* send-once right to notify, or NULL */
+    struct ml_port *port_destroyed; /* the same, for PORT_DESTROYED */
+    struct ml_membership *memberships;
+
+    /* `lock` guards these. */
+    pthread_mutex_t lock;
+    bool alive;
+    int rx;
+    int epoll; /* −1 until needed */
+    uint32_t seqno;
+    struct ml_stash *stash;
+    struct ml_source *sources;
+    uint32_t n_slots, free_slot, n_sources;
+};
+
+/* The space's lock is held in all of these but the last group. */
+
+/* A new port with its receive right and no name: KERN_RESOURCE_SHORTAGE when descriptors or memory
+ * are at their limit. *out has one reference; its receiver is set. */
+kern_return_t ml_receiver_create(struct ml_port **out);
+/* A receiver around descriptors that arrived in a message; owns rx in any case. NULL: no memory. */
+struct ml_receiver *ml_receiver_adopt(int rx, struct ml_garbage *g);
+/* p's receive right is r from now on; consumes the caller's reference to r. */
+void ml_receiver_attach(struct ml_port *p, struct ml_receiver *r);
+/* Takes the receive right out of p, for a message: waiters end with MACH_RCV_PORT_CHANGED, sets and
+ * per-holder counters are left behind. The caller owns the result. NULL (nothing changed): no memory. */
+struct ml_receiver *ml_receiver_take(struct ml_port *p, struct ml_garbage *g);
+/* The port dies: queue, sources and waiters end; the entry is the caller's to tidy. */
+void ml_receiver_destroy(struct ml_port *p, struct ml_garbage *g);
+/* Closes a receiver that no port holds, killing its port unless `handed_on` (then the descriptors
+ * live on in a message). Consumes the caller's reference. */
+void ml_receiver_discard(struct ml_receiver *r, bool handed_on, struct ml_garbage *g);
+/* In a forked child: closes what the child inherited, touching nothing that is shared. */
+void ml_receiver_abandon(struct ml_port *p, struct ml_garbage *g);
+void ml_receiver_release(struct ml_receiver *r, struct ml_garbage *g);
+
+/* The name of the port, for a message that came from a set; the lock is not held. */
+mach_port_name_t ml_receiver_name(struct ml_receiver *r);
+
+/* A descriptor whose open duplicates tell the receiver that there are senders; borrowed. −1 and errno. */
+int ml_receiver_live(struct ml_receiver *r);
+/* This task's last send reference to its own port has gone, or a senders' pipe has hung up. */
+void ml_receiver_senders_changed(struct ml_port *p, struct ml_garbage *g);
+/* Do tasks other than this one hold send rights, or messages on their way? */
+bool ml_receiver_has_remote_senders(const struct ml_receiver *r);
+/* Makes a send-once right: an unnamed ML_SEND_ONCE port with one reference. */
+kern_return_t ml_receiver_make_send_once(struct ml_receiver *r, struct ml_port **out,
+                                         struct ml_garbage *g);
+/* Listens on one more send-once channel; takes fd. */
+bool ml_receiver_add_source(struct ml_receiver *r, int fd, struct ml_garbage *g);
+/* Remembers one more pipe of senders; takes both ends (write may be −1). */
+bool ml_receiver_add_generation(struct ml_receiver *r, int read_end, int write_end,
+                                struct ml_garbage *g);
+
+/* r->lock is held. */
+
+/* The descriptor that polls readable while something may be waiting; made at the first use. −1: errno. */
+int ml_receiver_epoll(struct ml_receiver *r);
+/* Reads the next packet without waiting, as ml_packet_read() does. An unused send-once right that went
+ * away counts as its notification. */
+int ml_receiver_next(struct ml_receiver *r, struct ml_packet *packet);
+/* Is something waiting in the queue? */
+bool ml_receiver_has_message(struct ml_receiver *r);
+/* Puts a packet back in front of the queue, copying it. ENOMEM: it is destroyed. */
+int ml_receiver_stash(struct ml_receiver *r, struct ml_packet *packet);
+/* The same behind those that were put back before. */
+int ml_receiver_stash_last(struct ml_receiver *r, struct ml_packet *packet);
+
+/* Makes `epoll` always ready, so that everybody who waits on it looks again. */
+void ml_wake_forever(int epoll);
+
+#endif

@@ -1,0 +1,459 @@
+/*
+ * Rights on their way: see rights.h.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "notify.h"
+#include "rights.h"
+#include "state.h"
+#include "task.h"
+
+mach_msg_type_name_t ml_disposition_arrived(mach_msg_type_name_t disposition)
+{
+    switch (disposition) {
+    case MACH_MSG_TYPE_MOVE_RECEIVE:
+        return MACH_MSG_TYPE_PORT_RECEIVE;
+    case MACH_MSG_TYPE_MOVE_SEND:
+    case MACH_MSG_TYPE_COPY_SEND:
+    case MACH_MSG_TYPE_MAKE_SEND:
+        return MACH_MSG_TYPE_PORT_SEND;
+    case MACH_MSG_TYPE_MOVE_SEND_ONCE:
+    case MACH_MSG_TYPE_MAKE_SEND_ONCE:
+        return MACH_MSG_TYPE_PORT_SEND_ONCE;
+    default:
+        return 0;
+    }
+}
+
+/* --- copy-in --------------------------------------------------------------------------------- */
+
+static kern_return_t copyin_dead(struct ml_entry *e, mach_msg_type_name_t disposition,
+                                 struct ml_right *right, struct ml_garbage *g)
+{
+    switch (disposition) {
+    case MACH_MSG_TYPE_MOVE_SEND:
+    case MACH_MSG_TYPE_MOVE_SEND_ONCE:
+        ml_urefs_drop(e, 1, g);
+        break;
+    case MACH_MSG_TYPE_COPY_SEND:
+        break;
+    default:
+        return KERN_INVALID_RIGHT;
+    }
+    right->carry = ML_CARRY_DEAD;
+    return KERN_SUCCESS;
+}
+
+/* A send right to a port whose receive right is here needs a sender's end of its own while it is in
+ * the message: the cached one may be closed by a no-senders request meanwhile. */
+static bool own_live_end(struct ml_port *p, struct ml_right *right)
+{
+    if (p->receiver == NULL)
+        return true;
+    int live = ml_receiver_live(p->receiver);
+    right->fds[1] = live < 0 ? -1 : fcntl(live, F_DUPFD_CLOEXEC, 0);
+    return right->fds[1] >= 0;
+}
+
+static kern_return_t copyin_send(struct ml_entry *e, bool move, struct ml_right *right)
+{
+    struct ml_port *p = e->port;
+    if (e->urefs == 0)
+        return KERN_INVALID_RIGHT;
+    if (!own_live_end(p, right))
+        return KERN_RESOURCE_SHORTAGE;
+    right->carry = p->kind == ML_TASK ? ML_CARRY_TASK : ML_CARRY_SEND;
+    right->port = p;
+    if (move && e->urefs == 1 && p->receiver == NULL) {
+        /* The entry's reference goes along; the entry stays until the message is gone for good. */
+        ml_entry_unbind(e);
+        right->reserved = true;
+    } else {
+        ml_port_retain(p);
+        if (move && e->urefs != ML_UREFS_MAX)
+            e->urefs--;
+    }
+    return KERN_SUCCESS;
+}
+
+static kern_return_t copyin_make_send(struct ml_entry *e, struct ml_right *right)
+{
+    struct ml_port *p = e->port;
+    if (p->receiver == NULL)
+        return KERN_INVALID_RIGHT;
+    if (!own_live_end(p, right))
+        return KERN_RESOURCE_SHORTAGE;
+    p->receiver->mscount++;
+    right->carry = ML_CARRY_SEND;
+    right->port = p;
+    ml_port_retain(p);
+    return KERN_SUCCESS;
+}
+
+static kern_return_t copyin_make_send_once(struct ml_entry *e, struct ml_right *right,
+                                           struct ml_garbage *g)
+{
+    if (e->port->receiver == NULL)
+        return KERN_INVALID_RIGHT;
+    right->carry = ML_CARRY_SEND_ONCE;
+    return ml_receiver_make_send_once(e->port->receiver, &right->port, g);
+}
+
+static kern_return_t copyin_receive(struct ml_entry *e, struct ml_right *right,
+                                    struct ml_garbage *g)
+{
+    struct ml_port *p = e->port;
+    if (p->receiver == NULL)
+        return KERN_INVALID_RIGHT;
+    /* Whoever keeps send references becomes a sender like any other. */
+    if (e->urefs != 0 && p->live < 0 && ml_receiver_live(p->receiver) < 0)
+        return KERN_RESOURCE_SHORTAGE;
+    right->receiver = ml_receiver_take(p, g);
+    if (right->receiver == NULL)
+        return KERN_RESOURCE_SHORTAGE;
+    right->carry = ML_CARRY_RECEIVE;
+    right->port = p;
+    if (e->urefs == 0) {
+        ml_entry_unbind(e);
+        right->reserved = true;
+        return KERN_SUCCESS;
+    }
+    if (p->live < 0) {
+        p->live = right->receiver->live_write;
+        right->receiver->live_write = -1;
+    }
+    ml_port_retain(p);
+    return KERN_SUCCESS;
+}
+
+static kern_return_t copyin_entry(struct ml_entry *e, mach_msg_type_name_t disposition,
+                                  struct ml_right *right, struct ml_garbage *g)
+{
+    if (e->kind == ML_DEAD)
+        return copyin_dead(e, disposition, right, g);
+    if (e->kind == ML_ONCE) {
+        if (disposition != MACH_MSG_TYPE_MOVE_SEND_ONCE)
+            return KERN_INVALID_RIGHT;
+        right->carry = ML_CARRY_SEND_ONCE;
+        right->port = ml_entry_unbind(e);
+        right->reserved = true;
+        return KERN_SUCCESS;
+    }
+    if (e->kind != ML_SEND_RECEIVE)
+        return KERN_INVALID_RIGHT;
+    switch (disposition) {
+    case MACH_MSG_TYPE_MOVE_RECEIVE:
+        return copyin_receive(e, right, g);
+    case MACH_MSG_TYPE_MOVE_SEND:
+    case MACH_MSG_TYPE_COPY_SEND:
+        return copyin_send(e, disposition == MACH_MSG_TYPE_MOVE_SEND, right);
+    case MACH_MSG_TYPE_MAKE_SEND:
+        return copyin_make_send(e, right);
+    case MACH_MSG_TYPE_MAKE_SEND_ONCE:
+        return copyin_make_send_once(e, right, g);
+    default:
+        return KERN_INVALID_RIGHT;
+    }
+}
+
+kern_return_t ml_copyin(mach_port_name_t name, mach_msg_type_name_t disposition,
+                        struct ml_right *right, struct ml_garbage *g)
+{
+    *right = (struct ml_right){.disposition = (uint8_t)disposition, .fds = {-1, -1}};
+    if (name == MACH_PORT_NULL || name == MACH_PORT_DEAD) {
+        right->carry = name == MACH_PORT_NULL ? ML_CARRY_NULL : ML_CARRY_DEAD;
+        return KERN_SUCCESS;
+    }
+    struct ml_entry *e = ml_entry_lookup(name);
+    if (e == NULL)
+        return KERN_INVALID_NAME;
+    right->origin = name >> 8;
+    kern_return_t kr = copyin_entry(e, disposition, right, g);
+    if (kr != KERN_SUCCESS) {
+        ml_garbage_add(g, right->fds[1]);
+        *right = (struct ml_right){.carry = ML_CARRY_NULL, .fds = {-1, -1}};
+    }
+    return kr;
+}
+
+/* --- the ways out ---------------------------------------------------------------------------- */
+
+/* The entry that copy-in kept is not needed any more. */
+static void origin_forget(struct ml_right *right, struct ml_garbage *g)
+{
+    if (!right->reserved)
+        return;
+    struct ml_entry *e = ml_entry_at(right->origin);
+    ml_notify_name_deleted(e, g);
+    ml_entry_free(e);
+    right->reserved = false;
+}
+
+static void right_release(struct ml_right *right, struct ml_garbage *g)
+{
+    for (int i = 0; i < 2; i++) {
+        ml_garbage_add(g, right->fds[i]);
+        right->fds[i] = -1;
+    }
+    if (right->port != NULL) {
+        if (right->port->receiver != NULL)
+            ml_receiver_senders_changed(right->port, g);
+        ml_port_release(right->port, g);
+    }
+    right->port = NULL;
+    right->carry = ML_CARRY_NULL;
+}
+
+void ml_right_commit(struct ml_right *right, struct ml_garbage *g)
+{
+    origin_forget(right, g);
+    if (right->receiver != NULL)
+        ml_receiver_discard(right->receiver, true, g);
+    right->receiver = NULL;
+    right_release(right, g);
+}
+
+void ml_right_destroy(struct ml_right *right, struct ml_garbage *g)
+{
+    origin_forget(right, g);
+    if (right->receiver != NULL) {
+        if (right->port != NULL)
+            right->port->dead = true;
+        ml_receiver_discard(right->receiver, false, g);
+    }
+    right->receiver = NULL;
+    right_release(right, g);
+}
+
+void ml_right_undo(struct ml_right *right, struct ml_garbage *g)
+{
+    struct ml_entry *e = right->origin != 0 ? ml_entry_at(right->origin) : NULL;
+    bool send = right->carry == ML_CARRY_SEND || right->carry == ML_CARRY_TASK;
+
+    if (right->reserved) {
+        ml_entry_bind(e, right->carry == ML_CARRY_SEND_ONCE ? ML_ONCE : ML_SEND_RECEIVE,
+                      right->port);
+        right->port = NULL; /* back with its entry */
+        right->reserved = false;
+        if (right->receiver != NULL)
+            ml_receiver_attach(e->port, right->receiver);
+    } else if (send && right->disposition == MACH_MSG_TYPE_MOVE_SEND) {
+        ml_urefs_add(e, 1);
+    } else if (send && right->disposition == MACH_MSG_TYPE_MAKE_SEND) {
+        right->port->receiver->mscount--;
+    } else if (right->receiver != NULL) {
+        ml_receiver_attach(right->port, right->receiver);
+    }
+    right->receiver = NULL;
+    right_release(right, g);
+}
+
+/* --- copy-out -------------------------------------------------------------------------------- */
+
+/* The port of a right that arrived: the one that the space knows already, or a new one. */
+static struct ml_port *arrived_port(struct ml_right *right, enum ml_port_kind kind,
+                                    struct ml_garbage *g)
+{
+    struct ml_port *p = kind == ML_SEND_ONCE ? NULL : ml_port_find(kind, right->key);
+    int live = right->carry == ML_CARRY_SEND ? right->fds[1] : -1;
+    if (p != NULL) {
+        ml_port_retain(p);
+        if (p->live < 0 && p->receiver == NULL) {
+            p->live = live; /* only a forged right can have lacked it */
+            live = -1;
+        }
+        ml_garbage_add(g, right->fds[0]);
+        ml_garbage_add(g, live);
+    } else {
+        p = ml_port_adopt(kind, right->fds[0], live, right->key, g);
+    }
+    right->fds[0] = right->fds[1] = -1;
+    return p;
+}
+
+static mach_port_name_t copyout_receive(struct ml_right *right, struct ml_garbage *g)
+{
+    struct ml_port *p = right->port;
+    if (p == NULL)
+        p = arrived_port(right, ML_PORT, g);
+    if (p != NULL && p->index == 0) {
+        struct ml_port *named = ml_port_find(ML_PORT, p->key);
+        if (named != NULL) {
+            ml_port_retain(named);
+            ml_port_release(p, g);
+            p = named;
+        }
+    }
+    right->port = NULL;
+    struct ml_receiver *r = right->receiver;
+    right->receiver = NULL;
+    if (p == NULL) {
+        ml_receiver_discard(r, false, g);
+        return MACH_PORT_NULL;
+    }
+    if (p->receiver != NULL) {
+        /* A sender kept a duplicate of a right that is ours: there is only one. */
+        ml_receiver_discard(r, true, g);
+        ml_port_release(p, g);
+        return MACH_PORT_NULL;
+    }
+    if (p->index == 0) {
+        ml_port_retain(p);
+        mach_port_name_t name = ml_name_send(p, g);
+        if (name == MACH_PORT_NULL) {
+            ml_receiver_discard(r, false, g);
+            ml_port_release(p, g);
+            return name;
+        }
+        ml_port_entry(p)->urefs = 0;
+    }
+    ml_receiver_attach(p, r);
+    mach_port_name_t name = ml_entry_name(ml_port_entry(p));
+    ml_port_release(p, g);
+    return name;
+}
+
+mach_port_name_t ml_copyout(struct ml_right *right, bool *full, struct ml_garbage *g)
+{
+    mach_port_name_t name = MACH_PORT_NULL;
+    struct ml_port *p = right->port;
+
+    if (right->carry == ML_CARRY_NULL)
+        return MACH_PORT_NULL;
+    if (right->carry == ML_CARRY_DEAD)
+        return MACH_PORT_DEAD;
+    origin_forget(right, g);
+    if (right->dead) {
+        ml_right_destroy(right, g);
+        return MACH_PORT_DEAD;
+    }
+    switch ((enum ml_carry)right->carry) {
+    case ML_CARRY_SEND:
+    case ML_CARRY_TASK:
+        if (p == NULL)
+            p = arrived_port(right, right->carry == ML_CARRY_TASK ? ML_TASK : ML_PORT, g);
+        if (p != NULL)
+            name = ml_name_send(p, g);
+        break;
+    case ML_CARRY_SEND_ONCE:
+        if (p == NULL)
+            p = arrived_port(right, ML_SEND_ONCE, g);
+        if (p != NULL)
+            name = ml_name_send_once(p, g);
+        break;
+    default:
+        name = copyout_receive(right, g);
+        break;
+    }
+    right->port = NULL;
+    right_release(right, g);
+    if (name == MACH_PORT_NULL)
+        *full = true;
+    return name;
+}
+
+/* --- as descriptors -------------------------------------------------------------------------- */
+
+int ml_right_descriptors(struct ml_right *right, int fds[3], struct ml_garbage *g)
+{
+    switch ((enum ml_carry)right->carry) {
+    case ML_CARRY_SEND:
+        fds[0] = right->port->tx;
+        fds[1] = right->fds[1] >= 0 ? right->fds[1] : right->port->live;
+        return 2;
+    case ML_CARRY_TASK:
+    case ML_CARRY_SEND_ONCE:
+        fds[0] = right->port->tx;
+        return 1;
+    case ML_CARRY_RECEIVE:
+    case ML_CARRY_RECEIVE_STATE:
+        fds[0] = right->receiver->rx;
+        fds[1] = right->port->tx;
+        right->carry = ML_CARRY_RECEIVE;
+        if (!ml_state_needed(right->receiver))
+            return 2;
+        fds[2] = ml_state_export(right->receiver);
+        if (fds[2] < 0)
+            return -1;
+        ml_garbage_add(g, fds[2]);
+        right->carry = ML_CARRY_RECEIVE_STATE;
+        return 3;
+    default:
+        return 0;
+    }
+}
+
+/* --- arriving -------------------------------------------------------------------------------- */
+
+static bool arrive_receive(const int *fds, enum ml_carry carry, struct ml_right *right)
+{
+    struct ml_garbage g = {0};
+    uint64_t rx_cookie;
+
+    if (!ml_fd_is_seqpacket(fds[0], &rx_cookie) || !ml_fd_is_seqpacket(fds[1], &right->key) ||
+        !ml_channel_matches(fds[1], fds[0]) || ml_channel_harden(fds[0]) != 0)
+        return false;
+    right->receiver = ml_receiver_adopt(-1, &g);
+    if (right->receiver == NULL)
+        return false;
+    right->receiver->rx = fds[0];
+    right->fds[0] = fds[1];
+    right->carry = ML_CARRY_RECEIVE;
+    if (carry == ML_CARRY_RECEIVE_STATE)
+        ml_state_import(right->receiver, fds[2]);
+    return true;
+}
+
+bool ml_right_arrive(struct ml_packet *packet, unsigned *next, enum ml_carry carry,
+                     struct ml_right *right)
+{
+    const int *fds = packet->fds + *next;
+    unsigned n = ml_carry_fds(carry);
+    bool good = true;
+
+    *right = (struct ml_right){.carry = (uint8_t)carry, .fds = {-1, -1}};
+    switch (carry) {
+    case ML_CARRY_SEND:
+        good = ml_fd_is_seqpacket(fds[0], &right->key) && ml_fd_is_pipe(fds[1]);
+        right->dead = good && ml_fd_hung_up(fds[0]);
+        right->fds[0] = fds[0];
+        right->fds[1] = fds[1];
+        break;
+    case ML_CARRY_SEND_ONCE:
+        good = ml_fd_is_seqpacket(fds[0], &right->key);
+        right->dead = good && ml_fd_hung_up(fds[0]);
+        right->fds[0] = fds[0];
+        break;
+    case ML_CARRY_TASK:
+        good = ml_task_identify(fds[0], &right->key);
+        right->dead = good && ml_task_exited(fds[0]);
+        right->fds[0] = fds[0];
+        break;
+    case ML_CARRY_RECEIVE:
+    case ML_CARRY_RECEIVE_STATE:
+        good = arrive_receive(fds, carry, right);
+        break;
+    default:
+        break;
+    }
+    if (!good) {
+        *right = (struct ml_right){.carry = ML_CARRY_NULL, .fds = {-1, -1}};
+        return false;
+    }
+    for (unsigned i = 0; i < n; i++)
+        packet->fds[*next + i] = -1;
+    *next += n;
+    return true;
+}
+
+void ml_right_reject(struct ml_right *right)
+{
+    struct ml_garbage g = {0};
+    ml_lock();
+    ml_right_destroy(right, &g);
+    ml_unlock();
+    ml_garbage_flush(&g);
+}

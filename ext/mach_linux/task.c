@@ -1,0 +1,115 @@
+/*
+ * Tasks: see task.h. Also the calls of Apple's API that are about tasks alone.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <mach/mach.h>
+
+#include "space.h"
+#include "task.h"
+
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+#define PIDFS_MAGIC 0x50494446
+
+/* Reads the line "Pid:\t<n>" of a pidfd's fdinfo; false when fd is no pidfd. */
+static bool read_fdinfo(int fd, pid_t *pid)
+{
+    char path[48], text[1024];
+    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+    int info = open(path, O_RDONLY | O_CLOEXEC);
+    if (info < 0)
+        return false;
+    ssize_t n = read(info, text, sizeof text - 1);
+    close(info);
+    if (n <= 0)
+        return false;
+    text[n] = '\0';
+    const char *line = strstr(text, "\nPid:");
+    if (line == NULL)
+        return false;
+    *pid = (pid_t)strtol(line + 5, NULL, 10);
+    return true;
+}
+
+bool ml_task_identify(int fd, uint64_t *key)
+{
+    struct statfs fs;
+    struct stat st;
+    pid_t pid;
+
+    if (fstatfs(fd, &fs) != 0)
+        return false;
+    if (fs.f_type == PIDFS_MAGIC) {
+        if (fstat(fd, &st) != 0)
+            return false;
+        *key = st.st_ino;
+        return true;
+    }
+    /* Before Linux 6.9 all pidfds share one inode. The number identifies the process as long as it
+     * has one, and no dead task is looked up by it. */
+    if (!read_fdinfo(fd, &pid))
+        return false;
+    *key = (uint64_t)(uint32_t)pid;
+    return true;
+}
+
+int ml_task_open_self(uint64_t *key)
+{
+    int fd = (int)syscall(SYS_pidfd_open, getpid(), 0); /* close-on-exec by itself */
+    if (fd >= 0 && !ml_task_identify(fd, key)) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+bool ml_task_exited(int pidfd)
+{
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+    return poll(&p, 1, 0) == 1;
+}
+
+pid_t ml_task_pid(int pidfd)
+{
+    pid_t pid;
+    return read_fdinfo(pidfd, &pid) && pid > 0 ? pid : -1;
+}
+
+/* --- Apple's API ----------------------------------------------------------------------------- */
+
+mach_port_t mach_task_self_ = ML_TASK_SELF_NAME;
+
+mach_port_t(mach_task_self)(void)
+{
+    return ML_TASK_SELF_NAME;
+}
+
+kern_return_t pid_for_task(mach_port_name_t task, int *pid)
+{
+    struct ml_garbage g = {0};
+    int fd = -1;
+
+    *pid = -1;
+    ml_lock();
+    struct ml_entry *e = ml_entry_look(task, &g);
+    if (e != NULL && e->kind == ML_SEND_RECEIVE && e->port->kind == ML_TASK)
+        fd = fcntl(e->port->tx, F_DUPFD_CLOEXEC, 0);
+    ml_unlock();
+    ml_garbage_flush(&g);
+    if (fd < 0)
+        return KERN_FAILURE;
+    *pid = ml_task_pid(fd);
+    close(fd);
+    return *pid > 0 ? KERN_SUCCESS : KERN_FAILURE;
+}
