@@ -4,8 +4,8 @@
  * Who owns what is MIG's rule. The receiver of a message owns every right in it. A callout that
  * returns KERN_SUCCESS (or MIG_NO_REPLY) has taken them over: here, the port goes to the caller of
  * server_dispatch(). If it returns an error, or the demux found the message malformed and did not
- * call it, the dispatcher still owns them and must destroy the message. A simpleroutine's stub
- * drops the callout's return value, so the verdict carries it as well.
+ * call it, the dispatcher still owns them and must destroy the message. The verdict says which it
+ * was; the reply that the demux fills in is never sent, as for any simpleroutine.
  *
  * The callout is a plain C function with a fixed name and no context argument. It finds its
  * struct server_call through a thread-local pointer, set only while the demux runs. The demux
