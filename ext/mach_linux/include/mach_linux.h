@@ -1,6 +1,6 @@
 /*
- * What mach_linux adds to Apple's API, for programs that wait on ports and descriptors together. On macOS
- * a kqueue with EVFILT_MACHPORT does this.
+ * What mach_linux adds to Apple's API, for programs that wait on ports and descriptors together. On
+ * macOS a kqueue with EVFILT_MACHPORT does this.
  */
 #ifndef MACH_LINUX_H
 #define MACH_LINUX_H
@@ -17,21 +17,22 @@ extern "C" {
 #define MACH_LINUX_WAIT_MAX 6u
 
 /*
- * Waits until `name`, a receive right or port set, may have a message, or one of extra[0..n) has one of its
- * events (poll(2)'s; revents are filled in), or timeout_ms milliseconds have passed (−1: no limit), or a
- * signal has been handled.
+ * Waits until `name`, a receive right or port set, may have a message, or one of extra[0..n) has
+ * one of its events (poll(2)'s; revents are filled in), or timeout_ms milliseconds have passed (−1:
+ * no limit), or a signal has been handled.
  *
  * MACH_MSG_SUCCESS: *ready says whether a message may be waiting; a receive may still find none.
- * MACH_RCV_TIMED_OUT, MACH_RCV_INTERRUPTED. MACH_RCV_INVALID_NAME: no such right, or n is too large.
- * MACH_RCV_PORT_CHANGED: it was destroyed or moved during the wait.
+ * MACH_RCV_TIMED_OUT, MACH_RCV_INTERRUPTED. MACH_RCV_INVALID_NAME: no such right, or n is too
+ * large. MACH_RCV_PORT_CHANGED: it was destroyed or moved during the wait.
  */
 mach_msg_return_t mach_linux_wait(mach_port_name_t name, struct pollfd *extra, unsigned n,
                                   int timeout_ms, int *ready);
 
 /*
- * A descriptor that polls readable while a message may be waiting at `name`, a receive right or port set. It
- * is the caller's, close-on-exec, and for poll(2), select(2) and epoll(7) only. It stays readable for ever
- * once the right has gone. KERN_INVALID_NAME, KERN_INVALID_RIGHT, KERN_RESOURCE_SHORTAGE.
+ * A descriptor that polls readable while a message may be waiting at `name`, a receive right or
+ * port set. It is the caller's, close-on-exec, and for poll(2), select(2) and epoll(7) only. It
+ * stays readable for ever once the right has gone. KERN_INVALID_NAME, KERN_INVALID_RIGHT,
+ * KERN_RESOURCE_SHORTAGE.
  */
 kern_return_t mach_linux_port_fd(mach_port_name_t name, int *fd);
 

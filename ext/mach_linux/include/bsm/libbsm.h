@@ -1,9 +1,13 @@
-/* Reading an audit token: who sent a message. */
+/*
+ * The parts of the audit token that a message's trailer carries. They tell who sent the message as
+ * the system saw it. A pid may be reused, pidversion tells one use from the next.
+ */
 #ifndef _LIBBSM_H_
 #define _LIBBSM_H_
 
 #include <sys/types.h>
-#include <mach/message.h>
+#include <bsm/audit.h>
+#include <mach/mach.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -15,8 +19,7 @@ gid_t audit_token_to_egid(audit_token_t atoken);
 uid_t audit_token_to_ruid(audit_token_t atoken);
 gid_t audit_token_to_rgid(audit_token_t atoken);
 pid_t audit_token_to_pid(audit_token_t atoken);
-pid_t audit_token_to_asid(audit_token_t atoken);
-/* Tells one process from another that had the same number. 0 on Linux: unknown. */
+au_asid_t audit_token_to_asid(audit_token_t atoken);
 int audit_token_to_pidversion(audit_token_t atoken);
 
 #ifdef __cplusplus

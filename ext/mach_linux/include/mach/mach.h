@@ -1,43 +1,46 @@
-/* The Mach API in one. */
+/*
+ * All of Mach that a program usually wants, and the helpers around mach_msg. <servers/bootstrap.h>
+ * and <bsm/libbsm.h> come separately.
+ */
 #ifndef _MACH_H_
 #define _MACH_H_
 
-#include <mach/boolean.h>
-#include <mach/kern_return.h>
-#include <mach/mach_error.h>
-#include <mach/mach_init.h>
-#include <mach/mach_port.h>
-#include <mach/mach_traps.h>
+#define __MACH30__
+#define MACH_IPC_FLAVOR UNTYPED
+
+#include <mach/std_types.h>
 #include <mach/mach_types.h>
-#include <mach/message.h>
+#include <mach/mach_interface.h>
+#include <mach/mach_port.h>
+#include <mach/mach_init.h>
 #include <mach/mig.h>
 #include <mach/mig_errors.h>
-#include <mach/ndr.h>
-#include <mach/notify.h>
-#include <mach/port.h>
-#include <mach/std_types.h>
-#include <mach/vm_map.h>
-#include <mach/vm_statistics.h>
+#include <mach/mach_error.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Gives up the rights in a message that was received, or that a send handed back. */
-extern void mach_msg_destroy(mach_msg_header_t *msg);
+/*
+ * Releases every right and all memory that a received message owns: the remote port and the
+ * descriptors, not the local port. Also for a message that mach_msg handed back from a failed send.
+ */
+extern void mach_msg_destroy(mach_msg_header_t *);
 
-extern mach_msg_return_t mach_msg_receive(mach_msg_header_t *header);
-extern mach_msg_return_t mach_msg_send(mach_msg_header_t *header);
-
-/* Receives from rcv_name, calls the demux, replies; for ever, or once. */
-extern mach_msg_return_t mach_msg_server_once(boolean_t (*demux)(mach_msg_header_t *,
-                                                                 mach_msg_header_t *),
-                                              mach_msg_size_t max_size, mach_port_t rcv_name,
-                                              mach_msg_options_t options);
-extern mach_msg_return_t mach_msg_server(boolean_t (*demux)(mach_msg_header_t *,
-                                                            mach_msg_header_t *),
-                                         mach_msg_size_t max_size, mach_port_t rcv_name,
-                                         mach_msg_options_t options);
+/*
+ * Receives requests from rcv_name, which may be a port set, calls demux for each with a buffer for
+ * the reply, and sends the reply. max_size is the longest request or reply, without trailer.
+ * options are mach_msg's; with MACH_RCV_LARGE longer requests are received all the same. What the
+ * reply's RetCode says decides: KERN_SUCCESS and MIG_NO_REPLY leave the request's rights to whoever
+ * demux called, MIG_NO_REPLY sends nothing, any other code is sent and the request destroyed. The
+ * loop returns when receiving fails, with that code; _once returns after one request.
+ */
+extern mach_msg_return_t
+mach_msg_server(boolean_t (*demux)(mach_msg_header_t *, mach_msg_header_t *),
+                mach_msg_size_t max_size, mach_port_t rcv_name, mach_msg_options_t options);
+extern mach_msg_return_t
+mach_msg_server_once(boolean_t (*demux)(mach_msg_header_t *, mach_msg_header_t *),
+                     mach_msg_size_t max_size, mach_port_t rcv_name, mach_msg_options_t options);
 
 #ifdef __cplusplus
 }

@@ -1,17 +1,17 @@
+/* Result codes in words. */
 #ifndef _MACH_ERROR_
 #define _MACH_ERROR_ 1
 
-#include <mach/kern_return.h>
-
-typedef kern_return_t mach_error_t;
+#include <mach/error.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* A description of a code; static. */
+/* The text is the library's: never null, not to be written or freed. */
 char *mach_error_string(mach_error_t error_value);
-/* Prints `str`, a colon and the description to standard error. */
+
+/* Writes str, the text of error_value and its number to standard error. */
 void mach_error(const char *str, mach_error_t error_value);
 
 #ifdef __cplusplus

@@ -1,6 +1,7 @@
 /*
- * Ports by what they stand for. All are mach_port_t; the names tell a reader which port a call wants.
- * An ipc_space_t argument is the task whose names the call works on: here always mach_task_self().
+ * Ports by what they stand for. All are mach_port_t; the names tell a reader which port a call
+ * wants. An ipc_space_t argument is the task whose names the call works on: here always
+ * mach_task_self().
  */
 #ifndef _MACH_MACH_TYPES_H_
 #define _MACH_MACH_TYPES_H_

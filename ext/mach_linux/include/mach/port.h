@@ -1,14 +1,14 @@
 /*
  * Ports and the names by which a task knows them.
  *
- * A port is a queue of messages with one receiver and any number of senders. A task holds *rights* to
- * ports and knows each by a *name*, an integer that means something in that task alone:
+ * A port is a queue of messages with one receiver and any number of senders. A task holds *rights*
+ * to ports and knows each by a *name*, an integer that means something in that task alone:
  *
- *   receive right     takes messages from the queue; there is exactly one, and the port dies with it
- *   send right        puts messages into the queue; a name counts its user references (urefs)
- *   send-once right   as a send right, for a single message; destroying it unused sends a notification
- *   port set          receives from any of the ports that are its members
- *   dead name         what a send or send-once right becomes when its port dies
+ *   receive right     takes messages from the queue; there is exactly one, and the port dies with
+ * it send right        puts messages into the queue; a name counts its user references (urefs)
+ *   send-once right   as a send right, for a single message; destroying it unused sends a
+ * notification port set          receives from any of the ports that are its members dead name what
+ * a send or send-once right becomes when its port dies
  *
  * A task that holds receive and send rights to one port holds them under one name. Each send-once
  * right has a name of its own.
@@ -21,9 +21,9 @@
 #include <mach/machine/vm_types.h>
 
 /*
- * Names. mach_port_t is a name that comes with a right, mach_port_name_t the name alone; they are the
- * same integer. MACH_PORT_NULL is no port; MACH_PORT_DEAD arrives in place of a right whose port died
- * on the way.
+ * Names. mach_port_t is a name that comes with a right, mach_port_name_t the name alone; they are
+ * the same integer. MACH_PORT_NULL is no port; MACH_PORT_DEAD arrives in place of a right whose
+ * port died on the way.
  */
 typedef natural_t mach_port_name_t;
 typedef mach_port_name_t *mach_port_name_array_t;
@@ -142,12 +142,13 @@ typedef struct mach_port_options {
 
 typedef mach_port_options_t *mach_port_options_ptr_t;
 
-#define MPO_CONTEXT_AS_GUARD 0x01  /* the context guards the port: mach_port_destruct must match it */
-#define MPO_QLIMIT 0x02            /* take the queue limit from mpl */
-#define MPO_TEMPOWNER 0x04         /* accepted, without meaning here */
+#define MPO_CONTEXT_AS_GUARD                                                                       \
+    0x01                   /* the context guards the port: mach_port_destruct must match it */
+#define MPO_QLIMIT 0x02    /* take the queue limit from mpl */
+#define MPO_TEMPOWNER 0x04 /* accepted, without meaning here */
 #define MPO_IMPORTANCE_RECEIVER 0x08 /* accepted, without meaning here */
-#define MPO_INSERT_SEND_RIGHT 0x10 /* one send right under the same name */
-#define MPO_STRICT 0x20            /* with a guard: mach_port_get_context does not tell it */
-#define MPO_IMMOVABLE_RECEIVE 0x80 /* the receive right cannot leave the task */
+#define MPO_INSERT_SEND_RIGHT 0x10   /* one send right under the same name */
+#define MPO_STRICT 0x20              /* with a guard: mach_port_get_context does not tell it */
+#define MPO_IMMOVABLE_RECEIVE 0x80   /* the receive right cannot leave the task */
 
 #endif
