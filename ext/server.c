@@ -18,8 +18,9 @@
 
 #include <bsm/libbsm.h>
 
-/* The most messages that can have been queued at a port when its peer died (the highest queue
- * limit there is): a stranger who keeps sending must not put PeerGone off for ever. */
+/* Once a wait is to end, what is queued is looked at first: a check-in that arrived in time counts,
+ * also behind a stranger's messages. No more can have been queued by then than the highest queue
+ * limit there is, so one who keeps sending does not put the end off for ever. */
 #define LAST_PASS_LONGEST MACH_PORT_QLIMIT_MAX
 #define WAIT_LONGEST_MS (60 * 60 * 1000)
 
@@ -35,13 +36,16 @@ struct server_core {
     _Atomic(uint64_t) counts[VERDICTS];
 };
 
+enum ending { ENDING_NONE, ENDING_PEER_GONE, ENDING_TIMED_OUT };
+
 struct accept_call {
     struct server_core *core;
     struct right *port;
     struct cancel_token *cancel;
     deadline_t deadline;
     struct waiter waiter;
-    int last_pass_left; /* -1 while the peer is not known dead */
+    enum ending ending; /* why the pass over the queue that is under way is the last one */
+    int last_pass_left;
     struct server_call call;
     audit_token_t sender;
     union server_message message;
@@ -137,6 +141,14 @@ static enum step step_after(struct accept_call *accept, mach_msg_return_t mr)
     }
 }
 
+static void accept_last_pass(struct accept_call *accept, enum ending ending)
+{
+    if (accept->ending != ENDING_NONE)
+        return;
+    accept->ending = ending;
+    accept->last_pass_left = LAST_PASS_LONGEST;
+}
+
 static enum step accept_poll(struct accept_call *accept, mach_port_name_t name)
 {
     return step_after(accept, message_receive(accept, name, 0));
@@ -154,17 +166,15 @@ static enum step accept_block(struct accept_call *accept, mach_port_name_t name)
     Py_END_ALLOW_THREADS
     if (alone || mr != MACH_MSG_SUCCESS)
         return step_after(accept, mr);
-    if (accept->waiter.peer_gone && accept->last_pass_left < 0)
-        accept->last_pass_left = LAST_PASS_LONGEST;
+    if (accept->waiter.peer_gone)
+        accept_last_pass(accept, ENDING_PEER_GONE);
     return STEP_AGAIN;
 }
 
 /* After a message that was no check-in: signals, and a chance for other threads, so that a flood of
  * them holds nobody up. 0, or -1 with an exception. */
-static int accept_breathe(struct accept_call *accept)
+static int accept_breathe(void)
 {
-    if (accept->last_pass_left > 0)
-        accept->last_pass_left--;
     Py_BEGIN_ALLOW_THREADS
     Py_END_ALLOW_THREADS
     return PyErr_CheckSignals();
@@ -180,20 +190,20 @@ static PyObject *accept_result(struct accept_call *accept)
 static int accept_check_end(struct accept_call *accept, enum step step)
 {
     struct module_state *state = accept->core->state;
-    bool drained = accept->last_pass_left == 0 ||
-                   (accept->last_pass_left > 0 && step == STEP_EMPTY);
-    if (drained) {
-        error_set_plain(state, ERROR_PEER_GONE,
-                        "the peer died, or closed its end, before it checked in");
-        return -1;
-    }
     if (cancel_check(state, accept->cancel) < 0)
         return -1;
-    if (deadline_passed(accept->deadline)) {
+    if (deadline_passed(accept->deadline))
+        accept_last_pass(accept, ENDING_TIMED_OUT);
+    if (accept->ending == ENDING_NONE)
+        return 0;
+    if (step != STEP_EMPTY && accept->last_pass_left-- > 0)
+        return 0;
+    if (accept->ending == ENDING_PEER_GONE)
+        error_set_plain(state, ERROR_PEER_GONE,
+                        "the peer died, or closed its end, before it checked in");
+    else
         error_set(state, "mach_msg", MACH_RCV_TIMED_OUT, NULL);
-        return -1;
-    }
-    return 0;
+    return -1;
 }
 
 static PyObject *accept_run(struct accept_call *accept)
@@ -211,7 +221,7 @@ static PyObject *accept_run(struct accept_call *accept)
             return accept_result(accept);
         if (step == STEP_FAILED)
             return NULL;
-        if (step != STEP_EMPTY && accept_breathe(accept) < 0)
+        if (step != STEP_EMPTY && accept_breathe() < 0)
             return NULL;
         if (accept_check_end(accept, step) < 0)
             return NULL;
@@ -265,7 +275,8 @@ static PyObject *core_accept(PyObject *self, PyObject *const *args, Py_ssize_t n
         return NULL;
     accept.core = core;
     accept.port = (struct right *)core->port;
-    accept.last_pass_left = -1;
+    accept.ending = ENDING_NONE;
+    accept.last_pass_left = 0;
     if (right_pin(accept.port, &name) < 0) /* ValueError if it is closed already */
         return NULL;
     right_unpin(accept.port);
@@ -424,7 +435,7 @@ PyDoc_STRVAR(doc_accept,
              "Messages with another token or sender, malformed ones and notifications are destroyed\n"
              "with the rights in them, counted in stats, and the wait goes on (mach_msg, and the\n"
              "demux generated from child_port.defs). timeout is in seconds: None waits without end,\n"
-             "0 polls.\n\n"
+             "0 polls; what is queued when it passes is looked at first.\n\n"
              "TimedOut; Cancelled by the token cancel; PeerGone once watch_fd is at its end or hung\n"
              "up (a pipe from the peer, a pidfd) and the queue has no check-in left; PortChanged if\n"
              "the port is closed or moved meanwhile; ResourceShortage when no descriptor is left to\n"
