@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import struct
 import subprocess
 import sys
@@ -99,7 +100,8 @@ def build_stranger(folder: Path) -> Path:
     """Compile ext_stranger.c against the platform's Mach."""
     program = folder / "stranger"
     source = str(ROOT / "tests" / "ext_stranger.c")
-    compiler = (sysconfig.get_config_var("CC") or "cc").split()
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    compiler += shlex.split(os.environ.get("CFLAGS", ""))
     if sys.platform == "darwin":
         command = [*compiler, "-std=c11", source, "-o", str(program)]
     else:
