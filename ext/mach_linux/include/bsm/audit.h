@@ -11,4 +11,11 @@
 typedef uid_t au_id_t;
 typedef pid_t au_asid_t;
 
+/* The terminal of a session; with the widths that it has on macOS. */
+struct au_tid {
+    int32_t port;
+    uint32_t machine;
+};
+typedef struct au_tid au_tid_t;
+
 #endif

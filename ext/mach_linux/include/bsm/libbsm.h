@@ -22,6 +22,10 @@ pid_t audit_token_to_pid(audit_token_t atoken);
 au_asid_t audit_token_to_asid(audit_token_t atoken);
 int audit_token_to_pidversion(audit_token_t atoken);
 
+/* All at once; a null pointer skips a part. No token holds a terminal: port gets the pidversion. */
+void audit_token_to_au32(audit_token_t atoken, uid_t *auidp, uid_t *euidp, gid_t *egidp,
+                         uid_t *ruidp, gid_t *rgidp, pid_t *pidp, au_asid_t *asidp, au_tid_t *tidp);
+
 #ifdef __cplusplus
 }
 #endif

@@ -28,6 +28,19 @@ extern "C" {
 extern void mach_msg_destroy(mach_msg_header_t *);
 
 /*
+ * mach_msg for the simplest cases, without options or deadline: sends msgh_size bytes; receives
+ * from msgh_local_port into a buffer of msgh_size bytes.
+ */
+extern mach_msg_return_t mach_msg_send(mach_msg_header_t *);
+extern mach_msg_return_t mach_msg_receive(mach_msg_header_t *);
+
+/*
+ * Fills in the header and NDR record of a reply (a mig_reply_error_t) to a request that is laid out
+ * as it was sent, with the reply port as its local port. The return code is the caller's to set.
+ */
+extern void mig_reply_setup(mach_msg_header_t *, mach_msg_header_t *);
+
+/*
  * Receives requests from rcv_name, which may be a port set, calls demux for each with a buffer for
  * the reply, and sends the reply. max_size is the longest request or reply, without trailer.
  * options are mach_msg's; with MACH_RCV_LARGE longer requests are received all the same. What the

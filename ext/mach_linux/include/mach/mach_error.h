@@ -11,7 +11,7 @@ extern "C" {
 /* The text is the library's: never null, not to be written or freed. */
 char *mach_error_string(mach_error_t error_value);
 
-/* Writes str, the text of error_value and its number to standard error. */
+/* Writes str and the text of error_value to standard error; a code without a text as a number. */
 void mach_error(const char *str, mach_error_t error_value);
 
 #ifdef __cplusplus

@@ -90,7 +90,8 @@ extern void mig_put_reply_port(mach_port_t reply_port);
 
 /*
  * Copy at most len - 1 characters and terminate; the second also clears the rest of the len bytes.
- * Both return the number of characters copied, without the terminator.
+ * Both return how many bytes of dest the string takes, terminator included; 0 if len is not
+ * positive.
  */
 extern int mig_strncpy(char *dest, const char *src, int len);
 extern int mig_strncpy_zerofill(char *dest, const char *src, int len);

@@ -2,6 +2,7 @@
 #ifndef _MACH_STD_TYPES_H_
 #define _MACH_STD_TYPES_H_
 
+#include <stddef.h>
 #include <stdint.h>
 #include <mach/boolean.h>
 #include <mach/kern_return.h>
