@@ -1,0 +1,109 @@
+# Each target sets up what it needs: .venv with the development tools and, built in place, the
+# package. It is made anew when the interpreter, pyproject.toml or a source of the extension changes.
+#
+#   make test PYTHON=python3.13 PYTEST_ARGS='-k handshake'
+#
+# All paths are relative: make cannot quote a target, and the checkout's path may have a space in it.
+PYTHON ?= python3
+PYTEST_ARGS ?= -n auto
+BENCH_ARGS ?=
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check install --quiet
+UNAME := $(shell uname -s)
+
+# Names the interpreter and the place, since an environment works with no other.
+TAG := $(shell "$(PYTHON)" -c 'import os, sys, sysconfig, zlib; \
+    here = zlib.crc32(os.getcwdb()); new = sys.version_info >= (3, 11); \
+    print("%s-%08x" % (sysconfig.get_config_var("SOABI"), here) if new else "old")' \
+    2>/dev/null || echo absent)
+
+# What the extension is made of. The Python package is used in place and needs no rebuild.
+SOURCES := pyproject.toml setup.py \
+    $(shell find defs mig ext -name '*.py' -o -name '*.defs' -o -name '*.[ch]')
+# tests/mig/facts is kept as it was recorded.
+C_FILES := $(shell find ext tests bench -name '*.[ch]' -not -path 'tests/mig/facts/*')
+
+help:
+	@echo 'make demo           separate processes hand each other port rights'
+	@echo 'make test           the test suite (PYTEST_ARGS=...)'
+	@echo 'make bench          medians and ratios against raw sockets (BENCH_ARGS=...)'
+	@echo 'make lint           ruff, clang-format, mypy, stubtest'
+	@echo 'make format         rewrite to the house style'
+	@echo 'make mach-check     the conformance suite of the Mach API, in C'
+	@echo 'make mig-parity     the MIG compiler against recorded facts'
+	@echo "make header-parity  the Mach headers against recorded facts"
+	@echo 'make readme         put the transcript of the demo and the bench table into README.md'
+	@echo 'make build          only set up .venv with the package in it'
+	@echo 'make clean          remove all that make made'
+
+demo: $(VENV)/built
+	@$(PY) -m child_port demo
+
+test: $(VENV)/built
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+bench: $(VENV)/built
+	@$(PY) -m bench $(BENCH_ARGS)
+
+lint: $(VENV)/built
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(VENV)/bin/clang-format --dry-run -Werror $(C_FILES)
+	$(PY) -m mypy
+	$(PY) -m mypy.stubtest child_port --mypy-config-file pyproject.toml
+
+format: $(VENV)/tools
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+	$(VENV)/bin/clang-format -i $(C_FILES)
+
+mig-parity: $(VENV)/tools
+	$(PY) tests/mig/parity.py
+
+header-parity: $(VENV)/tools
+	$(PY) tests/headers/parity.py
+
+ifeq ($(UNAME),Linux)
+mach-check:
+	$(MAKE) -C ext/mach_linux BUILD=../../build/mach_linux
+	$(MAKE) -C tests/mach check BUILD=../../build/mach_check \
+	    CFLAGS='-O1 -g -I../../ext/mach_linux/include' \
+	    LDLIBS='../../build/mach_linux/libmach_linux.a -pthread'
+else
+mach-check:
+	$(MAKE) -C tests/mach check BUILD=../../build/mach_check
+endif
+
+readme: $(VENV)/built
+	$(PY) tools/render_readme.py
+
+build: $(VENV)/built
+
+$(VENV)/made-$(TAG):
+ifeq ($(TAG),absent)
+	@echo 'there is no "$(PYTHON)"; choose an interpreter: make PYTHON=...' >&2; exit 1
+else ifeq ($(TAG),old)
+	@echo '"$(PYTHON)" is older than Python 3.11; choose another: make PYTHON=...' >&2; exit 1
+else
+	rm -rf $(VENV)
+	"$(PYTHON)" -m venv $(VENV) || { \
+	    echo 'the interpreter lacks venv (on Debian: apt-get install python3-venv)' >&2; exit 1; }
+	$(PIP) --upgrade 'pip>=25.1'
+	touch $@
+endif
+
+$(VENV)/tools: $(VENV)/made-$(TAG) pyproject.toml
+	$(PIP) --group dev
+	touch $@
+
+$(VENV)/built: $(VENV)/tools $(SOURCES)
+	$(PIP) --no-build-isolation --no-deps --editable .
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist python/*.egg-info
+	find python -name '*.so' -exec rm -f {} +
+
+.PHONY: help demo test bench lint format mig-parity header-parity mach-check readme build clean
