@@ -6,6 +6,7 @@ generated goes to the build directory.
 """
 
 import filecmp
+import logging
 import os
 import shlex
 import shutil
@@ -72,7 +73,9 @@ def find_mig() -> Mig:
     if chosen:
         command = [chosen] if Path(chosen).exists() else shlex.split(chosen)
         if shutil.which(command[0]) is None:
-            raise ExecError(f"$MIG is {chosen!r}, but there is no such program. Correct or unset it.")
+            raise ExecError(
+                f"$MIG is {chosen!r}, but there is no such program. Correct or unset it."
+            )
         return Mig(command, f"{Path(command[0]).name} ($MIG)", sdk_options(), {})
     if DARWIN:
         apple = output_of("xcrun", "--find", "mig")
@@ -103,8 +106,6 @@ def run_mig(mig: Mig, folder: Path) -> None:
     except OSError as error:
         raise ExecError(f"cannot run {mig.description}: {error}") from error
     said = (result.stdout + result.stderr).strip()
-    if said:
-        print(said, file=sys.stderr)
     shown = shlex.join(command)
     if result.returncode != 0:
         raise ExecError(
@@ -116,6 +117,8 @@ def run_mig(mig: Mig, folder: Path) -> None:
         path = folder / name
         if not path.is_file() or path.stat().st_size == 0:
             raise ExecError(f"{mig.description} wrote no {name}: {shown}\n{said}\n{INSTALL_HINT}")
+    if said:
+        print(said, file=sys.stderr)
 
 
 class build_stubs_and_ext(build_ext):  # noqa: N801 (setuptools' style of naming commands)
@@ -141,7 +144,7 @@ class build_stubs_and_ext(build_ext):  # noqa: N801 (setuptools' style of naming
     def make_stubs(self) -> tuple[Path, Mig]:
         """The folder of the stubs. One that has not changed keeps its time stamp."""
         mig = find_mig()
-        self.announce(f"stubs by {mig.description}: {shlex.join(mig.command)}", level=2)
+        self.announce(f"stubs by {mig.description}: {shlex.join(mig.command)}", level=logging.INFO)
         work = Path(self.build_temp).resolve() / "stubs_work"
         stubs = work.with_name("stubs")
         shutil.rmtree(work, ignore_errors=True)

@@ -39,8 +39,8 @@ int args_parse(const struct parameters *parameters, PyObject *const *args, Py_ss
     }
     for (Py_ssize_t i = 0; i < parameters->required; i++) {
         if (!out[i]) {
-            PyErr_Format(PyExc_TypeError, "%s() is missing its argument '%s'",
-                         parameters->function, parameters->names[i]);
+            PyErr_Format(PyExc_TypeError, "%s() is missing its argument '%s'", parameters->function,
+                         parameters->names[i]);
             return -1;
         }
     }

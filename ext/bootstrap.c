@@ -24,8 +24,7 @@ static const char *service_name_from_argument(PyObject *object)
     if (!name)
         return NULL;
     if (length == 0 || length > SERVICE_NAME_LONGEST || strlen(name) != (size_t)length) {
-        PyErr_Format(PyExc_ValueError,
-                     "a service name must have 1 to %d bytes in UTF-8 and no NUL",
+        PyErr_Format(PyExc_ValueError, "a service name must have 1 to %d bytes in UTF-8 and no NUL",
                      SERVICE_NAME_LONGEST);
         return NULL;
     }
@@ -54,14 +53,12 @@ static kern_return_t bootstrap_ask(bootstrap_call call, const char *name, mach_p
 {
     kern_return_t kr;
     mach_port_t bootstrap = MACH_PORT_NULL;
-    Py_BEGIN_ALLOW_THREADS
-    kr = bootstrap_port_copy(&bootstrap);
+    Py_BEGIN_ALLOW_THREADS kr = bootstrap_port_copy(&bootstrap);
     if (kr == KERN_SUCCESS) {
         kr = call(bootstrap, name, service);
         bootstrap_port_release(bootstrap);
     }
-    Py_END_ALLOW_THREADS
-    return kr;
+    Py_END_ALLOW_THREADS return kr;
 }
 
 PyDoc_STRVAR(doc_check_in,
@@ -86,10 +83,9 @@ static PyObject *check_in(PyObject *module, PyObject *argument)
     return (PyObject *)right;
 }
 
-PyDoc_STRVAR(doc_look_up,
-             "bootstrap_look_up($module, name, /)\n--\n\n"
-             "A new SendRight to the service of that name (bootstrap_look_up).\n\n"
-             "UnknownService if nobody serves it, or its owner has just died.");
+PyDoc_STRVAR(doc_look_up, "bootstrap_look_up($module, name, /)\n--\n\n"
+                          "A new SendRight to the service of that name (bootstrap_look_up).\n\n"
+                          "UnknownService if nobody serves it, or its owner has just died.");
 
 static PyObject *look_up(PyObject *module, PyObject *argument)
 {

@@ -111,11 +111,12 @@ static PyObject *cancel_token_fileno(PyObject *self, PyObject *Py_UNUSED(ignored
     return PyLong_FromLong(((struct cancel_token *)self)->ends[0]);
 }
 
-PyDoc_STRVAR(doc_cancel_token,
-             "CancelToken()\n--\n\n"
-             "Ends waits: pass it as cancel= to any number of them, call cancel() from any thread or\n"
-             "from a signal handler, and each raises Cancelled, now and later: it cannot be unset.\n\n"
-             "In the child of a fork a token of the parent no longer cancels anything.");
+PyDoc_STRVAR(
+    doc_cancel_token,
+    "CancelToken()\n--\n\n"
+    "Ends waits: pass it as cancel= to any number of them, call cancel() from any thread or\n"
+    "from a signal handler, and each raises Cancelled, now and later: it cannot be unset.\n\n"
+    "In the child of a fork a token of the parent no longer cancels anything.");
 PyDoc_STRVAR(doc_cancel, "cancel($self, /)\n--\n\nEnd every wait that uses this token.");
 PyDoc_STRVAR(doc_cancelled, "True once cancel() was called.");
 PyDoc_STRVAR(doc_fileno,

@@ -8,8 +8,7 @@ struct cancel_token;
 
 /* The argument `cancel`: NULL for absent or None. 0, or -1 with TypeError or ValueError set. The
  * reference is borrowed: the argument outlives the call. */
-int cancel_from_argument(struct module_state *state, PyObject *object,
-                         struct cancel_token **token);
+int cancel_from_argument(struct module_state *state, PyObject *object, struct cancel_token **token);
 
 /* Both take NULL for "no token". */
 bool cancel_is_set(const struct cancel_token *token);

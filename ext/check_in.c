@@ -1,10 +1,10 @@
 /* check_in(): hands a right to a server through the generated user stub.
  *
- * Who owns what: for a COPY_SEND or MAKE_* disposition the caller keeps its right, and the object is
- * only pinned for the call. For a MOVE_* disposition the object's right is set aside (MOVING); if
- * the message is queued, the right is the server's and the object is closed, else the right is given
- * back to the object, if need be under its new name. A destination that is a send-once right is
- * moved likewise.
+ * Who owns what: for a COPY_SEND or MAKE_* disposition the caller keeps its right, and the object
+ * is only pinned for the call. For a MOVE_* disposition the object's right is set aside (MOVING);
+ * if the message is queued, the right is the server's and the object is closed, else the right is
+ * given back to the object, if need be under its new name. A destination that is a send-once right
+ * is moved likewise.
  *
  * When the queue is full the kernel gives the message back with more than it took: the copied
  * destination and a copied or made right as one more user reference each. It is sent again as it
@@ -18,7 +18,8 @@
 #include "stub_user.h"
 
 /* With a CancelToken a blocked send comes up for air this often: no platform can wait for room in
- * a queue and for a descriptor at once. Without one, a signal is all that can end the wait early. */
+ * a queue and for a descriptor at once. Without one, a signal is all that can end the wait early.
+ */
 #define SLICE_CANCELLABLE_MS 20
 #define SLICE_LONGEST_MS (60 * 60 * 1000)
 
@@ -207,13 +208,11 @@ static int call_send_again(struct check_in_call *call, mach_msg_return_t *result
             error_set(call->state, "mach_msg", MACH_SEND_TIMED_OUT, NULL);
             return -1;
         }
-        uint32_t slice = deadline_left_ms(call->deadline, call->cancel ? SLICE_CANCELLABLE_MS
-                                                                       : SLICE_LONGEST_MS);
+        uint32_t slice = deadline_left_ms(call->deadline,
+                                          call->cancel ? SLICE_CANCELLABLE_MS : SLICE_LONGEST_MS);
         mach_msg_return_t again;
-        Py_BEGIN_ALLOW_THREADS
-        again = stub_send_again(&call->send, slice);
-        Py_END_ALLOW_THREADS
-        *result = again;
+        Py_BEGIN_ALLOW_THREADS again = stub_send_again(&call->send, slice);
+        Py_END_ALLOW_THREADS *result = again;
     }
     return 0;
 }
@@ -274,7 +273,8 @@ PyDoc_STRVAR(
     "server is a SendRight, a SendOnceRight (used up by a check-in that succeeds) or a name;\n"
     "port a right object, a name, or None for no port; token the server's secret, 0 to 2**64-1.\n"
     "disposition is COPY_SEND for a SendRight or DeadName and MOVE_SEND_ONCE for a SendOnceRight\n"
-    "unless given; a ReceiveRight (MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE) and a name need one.\n\n"
+    "unless given; a ReceiveRight (MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE) and a name need "
+    "one.\n\n"
     "Returns once the message is queued (mach_msg); the server does not answer. A MOVE_* then\n"
     "closes the object. On any failure the caller owns what it owned; if that is now under\n"
     "another name, the object knows, and for a port given by name the exception's name says it.\n\n"
@@ -286,8 +286,8 @@ static PyObject *check_in(PyObject *module, PyObject *const *args, Py_ssize_t na
                           PyObject *kwnames)
 {
     struct check_in_call call = {.state = state_of_module(module)};
-    if (call_parse(&call, args, nargs, kwnames) < 0 ||
-        cancel_check(call.state, call.cancel) < 0 || port_hold(&call) < 0)
+    if (call_parse(&call, args, nargs, kwnames) < 0 || cancel_check(call.state, call.cancel) < 0 ||
+        port_hold(&call) < 0)
         return NULL;
     if (server_hold(&call) < 0) {
         port_let_go(&call, false, call.port_name);

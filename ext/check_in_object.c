@@ -149,14 +149,15 @@ static PyObject *check_in_repr(PyObject *self)
                                 (int)audit_token_to_pid(check_in->sender));
 }
 
-PyDoc_STRVAR(doc_check_in,
-             "One accepted check-in. It owns its port: closing it, leaving a with block, or dropping\n"
-             "the last reference releases the right, unless it was detached or moved on.");
-PyDoc_STRVAR(doc_port,
-             "The right that was handed over: SendRight, SendOnceRight or ReceiveRight; DeadName if\n"
-             "it died on its way; None if the sender gave no port. The same object each time.");
-PyDoc_STRVAR(doc_disposition,
-             "How the right arrived: 16 (receive), 17 (send) or 18 (send-once).");
+PyDoc_STRVAR(
+    doc_check_in,
+    "One accepted check-in. It owns its port: closing it, leaving a with block, or dropping\n"
+    "the last reference releases the right, unless it was detached or moved on.");
+PyDoc_STRVAR(
+    doc_port,
+    "The right that was handed over: SendRight, SendOnceRight or ReceiveRight; DeadName if\n"
+    "it died on its way; None if the sender gave no port. The same object each time.");
+PyDoc_STRVAR(doc_disposition, "How the right arrived: 16 (receive), 17 (send) or 18 (send-once).");
 PyDoc_STRVAR(doc_token, "The token that the sender gave, equal to the server's.");
 PyDoc_STRVAR(doc_sender, "The sender's AuditToken, from the message's trailer.");
 
@@ -190,10 +191,10 @@ static PyType_Slot check_in_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec check_in_spec = {
-    "child_port.CheckIn", sizeof(struct check_in_object), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    check_in_slots};
+static PyType_Spec check_in_spec = {"child_port.CheckIn", sizeof(struct check_in_object), 0,
+                                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE |
+                                        Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                                    check_in_slots};
 
 int check_in_object_add(PyObject *module, struct module_state *state)
 {

@@ -10,7 +10,8 @@
 
 #define WORD_OPEN (UINT64_C(1) << 63)    /* the object owns the right and may be used */
 #define WORD_MOVING (UINT64_C(1) << 62)  /* a call may give the right away */
-#define WORD_RELEASE (UINT64_C(1) << 61) /* closed during a use: its last user releases the name */
+#define WORD_RELEASE (UINT64_C(1) << 61) /* closed during a use: its last user releases the name   \
+                                          */
 #define WORD_PIN (UINT64_C(1) << 32)
 #define WORD_PINS (UINT64_C(0xffffff) << 32)
 
@@ -39,8 +40,8 @@ void right_name_release(enum right_kind kind, mach_port_name_t name)
 
 static bool right_is_stale(const struct right *right)
 {
-    return right->generation != atomic_load_explicit(&right->state->generation,
-                                                     memory_order_relaxed);
+    return right->generation !=
+           atomic_load_explicit(&right->state->generation, memory_order_relaxed);
 }
 
 static void right_release_now(struct right *right, mach_port_name_t name)
@@ -152,8 +153,8 @@ static int right_detach_name(struct right *right, mach_port_name_t *name)
 
 /* --- making and finding objects -------------------------------------------------------------- */
 
-static struct right *right_new(struct module_state *state, PyTypeObject *type,
-                               enum right_kind kind, mach_port_name_t name)
+static struct right *right_new(struct module_state *state, PyTypeObject *type, enum right_kind kind,
+                               mach_port_name_t name)
 {
     struct right *right = PyObject_New(struct right, type);
     if (!right)
@@ -351,8 +352,8 @@ static PyObject *send_right_get_dead(PyObject *self, void *Py_UNUSED(closure))
     if (right_pin(right, &name) < 0)
         return NULL;
     /* A right that came back from a failed send may be called MACH_PORT_DEAD itself. */
-    kern_return_t kr = name == MACH_PORT_DEAD ? KERN_SUCCESS
-                                              : mach_port_type(mach_task_self(), name, &type);
+    kern_return_t kr =
+        name == MACH_PORT_DEAD ? KERN_SUCCESS : mach_port_type(mach_task_self(), name, &type);
     right_unpin(right);
     if (kr != KERN_SUCCESS)
         return error_set(right->state, "mach_port_type", kr, NULL);
@@ -421,48 +422,56 @@ static PyObject *receive_right_make_send_once(PyObject *self, PyObject *Py_UNUSE
 
 /* --- the types -------------------------------------------------------------------------------- */
 
-PyDoc_STRVAR(doc_right,
-             "Base of SendRight, SendOnceRight, ReceiveRight and DeadName.\n\n"
-             "A right object owns exactly one user reference of its name (a ReceiveRight the receive\n"
-             "right itself) and releases it when closed, at the end of a with block, or when\n"
-             "collected. It compares by identity and cannot be pickled. In the child of a fork every\n"
-             "right object of the parent is closed: port names do not survive a fork.");
-PyDoc_STRVAR(doc_name,
-             "The mach_port_name_t, an int. ValueError once the object is closed, detached or moved.");
+PyDoc_STRVAR(
+    doc_right,
+    "Base of SendRight, SendOnceRight, ReceiveRight and DeadName.\n\n"
+    "A right object owns exactly one user reference of its name (a ReceiveRight the receive\n"
+    "right itself) and releases it when closed, at the end of a with block, or when\n"
+    "collected. It compares by identity and cannot be pickled. In the child of a fork every\n"
+    "right object of the parent is closed: port names do not survive a fork.");
+PyDoc_STRVAR(
+    doc_name,
+    "The mach_port_name_t, an int. ValueError once the object is closed, detached or moved.");
 PyDoc_STRVAR(doc_closed, "True once the object owns nothing: closed, detached, moved or forked.");
-PyDoc_STRVAR(doc_close,
-             "close($self, /)\n--\n\n"
-             "Release the right (mach_port_deallocate, or mach_port_destruct for a ReceiveRight).\n\n"
-             "Closing twice is fine, from any thread. A wait on a ReceiveRight ends with PortChanged;\n"
-             "a send in progress keeps the right until it is over.");
-PyDoc_STRVAR(doc_detach, "detach($self, /)\n--\n\n"
-                         "Give the name up: the caller, or native code, owns the right from now on.\n\n"
-                         "ValueError if the object is closed, or in use by another thread.");
-PyDoc_STRVAR(doc_adopt,
-             "adopt($type, /, name)\n--\n\n"
-             "Take over one user reference (or the receive right) that native code owned as name.\n\n"
-             "InvalidRight if the name has no right of this kind (mach_port_type); then nothing has\n"
-             "changed hands. OverflowError if name is not between 0 and 2**32 - 1.");
+PyDoc_STRVAR(
+    doc_close,
+    "close($self, /)\n--\n\n"
+    "Release the right (mach_port_deallocate, or mach_port_destruct for a ReceiveRight).\n\n"
+    "Closing twice is fine, from any thread. A wait on a ReceiveRight ends with PortChanged;\n"
+    "a send in progress keeps the right until it is over.");
+PyDoc_STRVAR(doc_detach,
+             "detach($self, /)\n--\n\n"
+             "Give the name up: the caller, or native code, owns the right from now on.\n\n"
+             "ValueError if the object is closed, or in use by another thread.");
+PyDoc_STRVAR(
+    doc_adopt,
+    "adopt($type, /, name)\n--\n\n"
+    "Take over one user reference (or the receive right) that native code owned as name.\n\n"
+    "InvalidRight if the name has no right of this kind (mach_port_type); then nothing has\n"
+    "changed hands. OverflowError if name is not between 0 and 2**32 - 1.");
 PyDoc_STRVAR(doc_copy,
              "copy($self, /)\n--\n\n"
              "A second SendRight with a user reference of its own (mach_port_mod_refs).\n\n"
              "InvalidRight if the port is dead.");
 PyDoc_STRVAR(doc_dead, "True once the receive right is gone, so that the name is a dead name.");
-PyDoc_STRVAR(doc_send_right, "The right to send any number of messages to a port.\n\n"
-                             "Owns one user reference. Made by ReceiveRight.make_send(), received, or\n"
-                             "adopted from native code.");
+PyDoc_STRVAR(doc_send_right,
+             "The right to send any number of messages to a port.\n\n"
+             "Owns one user reference. Made by ReceiveRight.make_send(), received, or\n"
+             "adopted from native code.");
 PyDoc_STRVAR(doc_send_once_right,
              "The right to send one message to a port.\n\n"
              "If it is closed unused, the port receives a send-once notification.");
-PyDoc_STRVAR(doc_receive_right,
-             "ReceiveRight(qlimit=None)\n--\n\n"
-             "A new port's receive right (mach_port_construct); qlimit is how many messages may wait,\n"
-             "0 to 1024, Mach's default of 5 if None.\n\n"
-             "Closing it destroys the port, the messages that wait and the rights in them; its send\n"
-             "rights become dead names. One that is collected unclosed gives a ResourceWarning.");
-PyDoc_STRVAR(doc_make_send,
-             "make_send($self, /)\n--\n\n"
-             "A new SendRight to this port (mach_port_insert_right, MAKE_SEND). It has the same name.");
+PyDoc_STRVAR(
+    doc_receive_right,
+    "ReceiveRight(qlimit=None)\n--\n\n"
+    "A new port's receive right (mach_port_construct); qlimit is how many messages may wait,\n"
+    "0 to 1024, Mach's default of 5 if None.\n\n"
+    "Closing it destroys the port, the messages that wait and the rights in them; its send\n"
+    "rights become dead names. One that is collected unclosed gives a ResourceWarning.");
+PyDoc_STRVAR(
+    doc_make_send,
+    "make_send($self, /)\n--\n\n"
+    "A new SendRight to this port (mach_port_insert_right, MAKE_SEND). It has the same name.");
 PyDoc_STRVAR(doc_make_send_once,
              "make_send_once($self, /)\n--\n\n"
              "A new SendOnceRight to this port (mach_port_extract_right, MAKE_SEND_ONCE).");
@@ -485,8 +494,8 @@ static PyMemberDef right_members[] = {
 static PyMethodDef right_methods[] = {
     {"close", right_method_close, METH_NOARGS, doc_close},
     {"detach", right_method_detach, METH_NOARGS, doc_detach},
-    {"adopt", METHOD(right_method_adopt),
-     METH_CLASS | METH_METHOD | METH_FASTCALL | METH_KEYWORDS, doc_adopt},
+    {"adopt", METHOD(right_method_adopt), METH_CLASS | METH_METHOD | METH_FASTCALL | METH_KEYWORDS,
+     doc_adopt},
     {"__enter__", right_method_enter, METH_NOARGS, NULL},
     {"__exit__", METHOD(right_method_exit), METH_FASTCALL, NULL},
     {"__reduce__", right_method_reduce, METH_NOARGS, NULL},
@@ -564,8 +573,8 @@ int rights_add(PyObject *module, struct module_state *state)
     if (!state->right_base || PyModule_AddType(module, state->right_base) < 0)
         return -1;
     for (int kind = 0; kind < RIGHT_KINDS; kind++) {
-        PyObject *type = PyType_FromModuleAndSpec(module, &kind_specs[kind],
-                                                  (PyObject *)state->right_base);
+        PyObject *type =
+            PyType_FromModuleAndSpec(module, &kind_specs[kind], (PyObject *)state->right_base);
         state->right_types[kind] = (PyTypeObject *)type;
         if (!type || PyModule_AddType(module, (PyTypeObject *)type) < 0)
             return -1;

@@ -28,8 +28,7 @@ struct right {
 };
 
 /* A new object that owns what `name` refers to. On failure the caller still owns it: NULL. */
-struct right *right_adopt(struct module_state *state, enum right_kind kind,
-                          mach_port_name_t name);
+struct right *right_adopt(struct module_state *state, enum right_kind kind, mach_port_name_t name);
 
 /* The same, but on failure the right is released. */
 struct right *right_steal(struct module_state *state, enum right_kind kind, mach_port_name_t name);

@@ -61,8 +61,7 @@ static bool trailer_read(struct accept_call *accept)
     size_t offset = ((size_t)header->msgh_size + 3) & ~(size_t)3;
     if (offset + sizeof(mach_msg_audit_trailer_t) > sizeof accept->message)
         return false;
-    const mach_msg_audit_trailer_t *trailer =
-        (const void *)(accept->message.room + offset);
+    const mach_msg_audit_trailer_t *trailer = (const void *)(accept->message.room + offset);
     if (trailer->msgh_trailer_type != MACH_MSG_TRAILER_FORMAT_0 ||
         trailer->msgh_trailer_size < sizeof *trailer)
         return false;
@@ -95,10 +94,9 @@ static enum verdict message_judge(struct accept_call *accept)
 static mach_msg_return_t message_receive(struct accept_call *accept, mach_port_name_t name,
                                          uint32_t timeout_ms)
 {
-    const mach_msg_option_t options =
-        MACH_RCV_MSG | MACH_RCV_TIMEOUT | MACH_RCV_INTERRUPT |
-        MACH_RCV_TRAILER_TYPE(MACH_MSG_TRAILER_FORMAT_0) |
-        MACH_RCV_TRAILER_ELEMENTS(MACH_RCV_TRAILER_AUDIT);
+    const mach_msg_option_t options = MACH_RCV_MSG | MACH_RCV_TIMEOUT | MACH_RCV_INTERRUPT |
+                                      MACH_RCV_TRAILER_TYPE(MACH_MSG_TRAILER_FORMAT_0) |
+                                      MACH_RCV_TRAILER_ELEMENTS(MACH_RCV_TRAILER_AUDIT);
     mach_msg_header_t *header = &accept->message.header;
     /* A receive that fails before it writes the header must leave nothing to destroy. */
     header->msgh_bits = 0;
@@ -161,11 +159,9 @@ static enum step accept_block(struct accept_call *accept, mach_port_name_t name)
     uint32_t left = deadline_left_ms(accept->deadline, WAIT_LONGEST_MS);
     bool alone = accept->waiter.cancel_fd < 0 && accept->waiter.peer_fd < 0;
     mach_msg_return_t mr;
-    Py_BEGIN_ALLOW_THREADS
-    mr = alone ? message_receive(accept, name, left) : waiter_wait(&accept->waiter, name, left);
-    Py_END_ALLOW_THREADS
-    if (alone || mr != MACH_MSG_SUCCESS)
-        return step_after(accept, mr);
+    Py_BEGIN_ALLOW_THREADS mr =
+        alone ? message_receive(accept, name, left) : waiter_wait(&accept->waiter, name, left);
+    Py_END_ALLOW_THREADS if (alone || mr != MACH_MSG_SUCCESS) return step_after(accept, mr);
     if (accept->waiter.peer_gone)
         accept_last_pass(accept, ENDING_PEER_GONE);
     return STEP_AGAIN;
@@ -175,9 +171,7 @@ static enum step accept_block(struct accept_call *accept, mach_port_name_t name)
  * them holds nobody up. 0, or -1 with an exception. */
 static int accept_breathe(void)
 {
-    Py_BEGIN_ALLOW_THREADS
-    Py_END_ALLOW_THREADS
-    return PyErr_CheckSignals();
+    Py_BEGIN_ALLOW_THREADS Py_END_ALLOW_THREADS return PyErr_CheckSignals();
 }
 
 static PyObject *accept_result(struct accept_call *accept)
@@ -406,10 +400,8 @@ static PyObject *core_get_expected_pid(PyObject *self, void *Py_UNUSED(closure))
 static PyObject *core_get_stats(PyObject *self, void *Py_UNUSED(closure))
 {
     static const char *const names[VERDICTS] = {
-        [VERDICT_ACCEPTED] = "accepted",
-        [VERDICT_BAD_TOKEN] = "bad_token",
-        [VERDICT_MALFORMED] = "malformed",
-        [VERDICT_WRONG_SENDER] = "wrong_sender",
+        [VERDICT_ACCEPTED] = "accepted",          [VERDICT_BAD_TOKEN] = "bad_token",
+        [VERDICT_MALFORMED] = "malformed",        [VERDICT_WRONG_SENDER] = "wrong_sender",
         [VERDICT_NOTIFICATION] = "notifications",
     };
     struct server_core *core = (struct server_core *)self;
@@ -423,30 +415,32 @@ static PyObject *core_get_stats(PyObject *self, void *Py_UNUSED(closure))
     return stats;
 }
 
-PyDoc_STRVAR(doc_server_core,
-             "ServerCore(port, token, expected_pid=None)\n--\n\n"
-             "Accepts check-ins at a ReceiveRight.\n\n"
-             "A check-in is valid if it carries token (0 to 2**64-1) and, where expected_pid is\n"
-             "given, comes from that process. The ReceiveRight is kept alive but stays its owner's\n"
-             "to close.");
-PyDoc_STRVAR(doc_accept,
-             "accept($self, /, timeout=None, *, cancel=None, watch_fd=-1)\n--\n\n"
-             "The next valid check-in; the caller owns its port.\n\n"
-             "Messages with another token or sender, malformed ones and notifications are destroyed\n"
-             "with the rights in them, counted in stats, and the wait goes on (mach_msg, and the\n"
-             "demux generated from child_port.defs). timeout is in seconds: None waits without end,\n"
-             "0 polls; what is queued when it passes is looked at first.\n\n"
-             "TimedOut; Cancelled by the token cancel; PeerGone once watch_fd is at its end or hung\n"
-             "up (a pipe from the peer, a pidfd) and the queue has no check-in left; PortChanged if\n"
-             "the port is closed or moved meanwhile; ResourceShortage when no descriptor is left to\n"
-             "receive a right; ValueError if the port is closed already.");
-PyDoc_STRVAR(doc_fileno,
-             "fileno($self, /)\n--\n\n"
-             "A descriptor that polls readable while a message may wait; owned by this object until\n"
-             "close(). Readable promises no valid check-in: follow it with accept(timeout=0).");
-PyDoc_STRVAR(doc_close,
-             "close($self, /)\n--\n\n"
-             "Close fileno()'s descriptor, if there is one. The port is not touched.");
+PyDoc_STRVAR(
+    doc_server_core,
+    "ServerCore(port, token, expected_pid=None)\n--\n\n"
+    "Accepts check-ins at a ReceiveRight.\n\n"
+    "A check-in is valid if it carries token (0 to 2**64-1) and, where expected_pid is\n"
+    "given, comes from that process. The ReceiveRight is kept alive but stays its owner's\n"
+    "to close.");
+PyDoc_STRVAR(
+    doc_accept,
+    "accept($self, /, timeout=None, *, cancel=None, watch_fd=-1)\n--\n\n"
+    "The next valid check-in; the caller owns its port.\n\n"
+    "Messages with another token or sender, malformed ones and notifications are destroyed\n"
+    "with the rights in them, counted in stats, and the wait goes on (mach_msg, and the\n"
+    "demux generated from child_port.defs). timeout is in seconds: None waits without end,\n"
+    "0 polls; what is queued when it passes is looked at first.\n\n"
+    "TimedOut; Cancelled by the token cancel; PeerGone once watch_fd is at its end or hung\n"
+    "up (a pipe from the peer, a pidfd) and the queue has no check-in left; PortChanged if\n"
+    "the port is closed or moved meanwhile; ResourceShortage when no descriptor is left to\n"
+    "receive a right; ValueError if the port is closed already.");
+PyDoc_STRVAR(
+    doc_fileno,
+    "fileno($self, /)\n--\n\n"
+    "A descriptor that polls readable while a message may wait; owned by this object until\n"
+    "close(). Readable promises no valid check-in: follow it with accept(timeout=0).");
+PyDoc_STRVAR(doc_close, "close($self, /)\n--\n\n"
+                        "Close fileno()'s descriptor, if there is one. The port is not touched.");
 PyDoc_STRVAR(doc_port, "The ReceiveRight at which check-ins arrive.");
 PyDoc_STRVAR(doc_token, "The token that a check-in must carry.");
 PyDoc_STRVAR(doc_expected_pid, "The process that a check-in must come from, None for any.");

@@ -58,7 +58,8 @@ kern_return_t handle_child_port_check_in(child_port_server_t server, child_port_
 static void notification_consume(union server_message *message, bool from_kernel)
 {
     if (from_kernel && message->header.msgh_id == MACH_NOTIFY_DEAD_NAME &&
-        message->header.msgh_size >= sizeof(mach_dead_name_notification_t) - sizeof(mach_msg_trailer_t)) {
+        message->header.msgh_size >=
+            sizeof(mach_dead_name_notification_t) - sizeof(mach_msg_trailer_t)) {
         const mach_dead_name_notification_t *notification = (const void *)message;
         (void)mach_port_deallocate(mach_task_self(), notification->not_port);
     }

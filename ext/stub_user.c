@@ -21,10 +21,9 @@ static bool was_returned(mach_msg_return_t result)
 mach_msg_return_t stub_send_again(struct stub_send *send, uint32_t timeout_ms)
 {
     mach_msg_header_t *header = &send->message.Head;
-    mach_msg_return_t result =
-        mach_msg(header, MACH_SEND_MSG | MACH_SEND_TIMEOUT | MACH_SEND_INTERRUPT,
-                 (mach_msg_size_t)sizeof send->message, 0, MACH_PORT_NULL, timeout_ms,
-                 MACH_PORT_NULL);
+    mach_msg_return_t result = mach_msg(
+        header, MACH_SEND_MSG | MACH_SEND_TIMEOUT | MACH_SEND_INTERRUPT,
+        (mach_msg_size_t)sizeof send->message, 0, MACH_PORT_NULL, timeout_ms, MACH_PORT_NULL);
     if (result == MACH_MSG_SUCCESS)
         send->returned = false;
     return result;

@@ -1,7 +1,8 @@
 /* A stranger for the tests: looks a service up by name and sends it what standard input says, one
- * message a line: "ID COMPLEX PORT_AT REPLY HEXBODY", HEXBODY "-" for none. PORT_AT is the offset in
- * the body where the name of a new port of this process goes, -1 for none; REPLY adds a send-once
- * right as the reply port. Prints mach_msg's result for each. Its ports live until it exits. */
+ * message a line: "ID COMPLEX PORT_AT REPLY HEXBODY", HEXBODY "-" for none. PORT_AT is the offset
+ * in the body where the name of a new port of this process goes, -1 for none; REPLY adds a
+ * send-once right as the reply port. Prints mach_msg's result for each. Its ports live until it
+ * exits. */
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,9 +53,9 @@ int main(int argc, char **argv)
             memcpy(message.body + port_at, &port, sizeof port);
         }
         message.header = (mach_msg_header_t){
-            .msgh_bits = MACH_MSGH_BITS(MACH_MSG_TYPE_COPY_SEND,
-                                        reply ? MACH_MSG_TYPE_MAKE_SEND_ONCE : 0) |
-                         (is_complex ? MACH_MSGH_BITS_COMPLEX : 0),
+            .msgh_bits =
+                MACH_MSGH_BITS(MACH_MSG_TYPE_COPY_SEND, reply ? MACH_MSG_TYPE_MAKE_SEND_ONCE : 0) |
+                (is_complex ? MACH_MSGH_BITS_COMPLEX : 0),
             .msgh_remote_port = server,
             .msgh_local_port = reply ? port_new() : MACH_PORT_NULL,
             .msgh_id = id,

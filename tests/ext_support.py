@@ -47,12 +47,20 @@ def open_descriptors() -> int:
 
 
 def check_in_body(
-    name: int = 0, disposition: int = COPY_SEND, token: int = TOKEN, *, count: int = 1, kind: int = 0
+    name: int = 0,
+    disposition: int = COPY_SEND,
+    token: int = TOKEN,
+    *,
+    count: int = 1,
+    kind: int = 0,
 ) -> bytes:
     """The body of a child_port_check_in message: count, descriptor, NDR record, token."""
     descriptor = struct.pack("=IIHBB", name, 0, 0, disposition, kind)
-    return struct.pack("=I", count) + descriptor + bytes([0, 0, 0, 0, 1, 0, 0, 0]) + struct.pack(
-        "=Q", token
+    return (
+        struct.pack("=I", count)
+        + descriptor
+        + bytes([0, 0, 0, 0, 1, 0, 0, 0])
+        + struct.pack("=Q", token)
     )
 
 
@@ -77,12 +85,10 @@ class Stranger:
         port_at: int = -1,
         reply: bool = False,
     ) -> int:
-        """One message; port_at: the offset in the body where the stranger puts a port of its own."""
+        """One message; port_at: where in the body the stranger puts a port of its own."""
         assert self._process.stdin and self._process.stdout
         text = body.hex() or "-"
-        self._process.stdin.write(
-            f"{message_id} {int(is_complex)} {port_at} {int(reply)} {text}\n"
-        )
+        self._process.stdin.write(f"{message_id} {int(is_complex)} {port_at} {int(reply)} {text}\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 import pytest
 from child_port import _child_port as ext
-
 from ext_support import (
     COPY_SEND,
     DEAD,
@@ -184,7 +183,13 @@ def test_tokens_cross_unchanged(token: int) -> None:
 
 @pytest.mark.parametrize(
     ("token", "error"),
-    [(-1, OverflowError), (2**64, OverflowError), ("7", TypeError), (1.0, TypeError), (None, TypeError)],
+    [
+        (-1, OverflowError),
+        (2**64, OverflowError),
+        ("7", TypeError),
+        (1.0, TypeError),
+        (None, TypeError),
+    ],
 )
 def test_bad_tokens(pair: Pair, token: int, error: type[Exception]) -> None:
     with pytest.raises(error):
@@ -218,9 +223,7 @@ def test_dispositions_that_do_not_fit_the_object(pair: Pair, other: ext.ReceiveR
                 assert not right.closed
 
 
-def test_a_disposition_is_needed_where_none_is_obvious(
-    pair: Pair, other: ext.ReceiveRight
-) -> None:
+def test_a_disposition_is_needed_where_none_is_obvious(pair: Pair, other: ext.ReceiveRight) -> None:
     for port in (other, other.name):
         with pytest.raises(TypeError, match="disposition"):
             ext.check_in(pair.tx, TOKEN, port)
@@ -329,9 +332,7 @@ def test_a_name_without_the_right_is_refused(pair: Pair, disposition: int) -> No
         pair.core.accept(0)
 
 
-def test_a_full_queue_times_out_and_takes_no_reference(
-    pair: Pair, other: ext.ReceiveRight
-) -> None:
+def test_a_full_queue_times_out_and_takes_no_reference(pair: Pair, other: ext.ReceiveRight) -> None:
     assert fill_queue(pair.tx) > 0
     descriptors = []
     with other.make_send() as tx:
@@ -387,9 +388,7 @@ def test_a_moved_name_that_comes_back_under_another_one_is_told(
     assert ext.ServerCore(other, TOKEN).accept(GENEROUS).port is None
 
 
-def test_a_blocked_check_in_goes_on_once_there_is_room(
-    pair: Pair, other: ext.ReceiveRight
-) -> None:
+def test_a_blocked_check_in_goes_on_once_there_is_room(pair: Pair, other: ext.ReceiveRight) -> None:
     queued = fill_queue(pair.tx)
     tx = other.make_send()
     thread = threading.Thread(

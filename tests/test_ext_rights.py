@@ -12,7 +12,6 @@ import weakref
 
 import pytest
 from child_port import _child_port as ext
-
 from ext_support import DEAD, drain_references, open_descriptors
 
 

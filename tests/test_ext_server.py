@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 from child_port import _child_port as ext
-
 from ext_support import (
     COPY_SEND,
     GENEROUS,
