@@ -230,7 +230,7 @@ CASE(two_process_send_and_send_once_rights_work_at_the_receiver)
         mach_msg_type_name_t wanted = i == 3 ? 18 : 17;
         tap_about("letter %d", i);
         IS(letter.ports[0].disposition, wanted);
-        IS(type_of(letter.ports[0].name), 1u << wanted);
+        IS(type_of(letter.ports[0].name), type_for(wanted));
         IS_OK(post(letter.ports[0].name, wanted, 100 + i));
     }
     peer_join(peer);

@@ -108,6 +108,13 @@ mach_port_type_t type_of(mach_port_t name)
     return type;
 }
 
+mach_port_type_t type_for(mach_msg_type_name_t arrived)
+{
+    return arrived == MACH_MSG_TYPE_PORT_RECEIVE ? MACH_PORT_TYPE_RECEIVE
+           : arrived == MACH_MSG_TYPE_PORT_SEND  ? MACH_PORT_TYPE_SEND
+                                                 : MACH_PORT_TYPE_SEND_ONCE;
+}
+
 mach_port_status_t status_of(mach_port_t port)
 {
     mach_port_status_t status;

@@ -68,6 +68,8 @@ const char *kind_name(enum kind kind);
 long refs(mach_port_t name, mach_port_right_t right);
 /* The type bits; 0 when there is no such name. */
 mach_port_type_t type_of(mach_port_t name);
+/* The type of a name that holds what arrived (16, 17 or 18). */
+mach_port_type_t type_for(mach_msg_type_name_t arrived);
 mach_port_status_t status_of(mach_port_t port);
 int is_gone(mach_port_t name);
 /* Waits for a name to become a dead name, as it does when another process ends. */

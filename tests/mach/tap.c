@@ -343,6 +343,7 @@ static int run_all(const char *self, int chosen_count, char **chosen)
 int main(int argc, char **argv)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
+    setenv("MACH_SELF", argv[0], 1); /* for cases that start this program again */
     if (argc == 2 && !strcmp(argv[1], "--list")) {
         for (int i = 0; i < case_count; i++)
             puts(cases[i].name);

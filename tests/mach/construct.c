@@ -1,0 +1,137 @@
+/* mach_port_construct and mach_port_destruct (part A of the rest). Guards are in
+ * context.c. */
+#include "ports.h"
+
+#define GUARD ((mach_port_context_t)0x123456789a)
+
+enum { SEND = MACH_PORT_RIGHT_SEND, DEAD = MACH_PORT_RIGHT_DEAD_NAME };
+
+static mach_port_t construct(uint32_t flags, mach_port_context_t context)
+{
+    mach_port_options_t options = {.flags = flags};
+    mach_port_t port = MACH_PORT_NULL;
+    NEED_OK(mach_port_construct(TASK, &options, context, &port));
+    return port;
+}
+
+CASE(the_options_are_24_bytes_and_the_flags_apples)
+{
+    IS(sizeof(mach_port_options_t), 24);
+    IS(MPO_CONTEXT_AS_GUARD, 1);
+    IS(MPO_QLIMIT, 2);
+    IS(MPO_TEMPOWNER, 4);
+    IS(MPO_IMPORTANCE_RECEIVER, 8);
+    IS(MPO_INSERT_SEND_RIGHT, 0x10);
+    IS(MPO_STRICT, 0x20);
+    IS(MPO_IMMOVABLE_RECEIVE, 0x80);
+}
+
+CASE(construct_with_no_flags_makes_a_receive_right)
+{
+    mach_port_t port = construct(0, 0);
+    IS(type_of(port), MACH_PORT_TYPE_RECEIVE);
+    IS(status_of(port).mps_qlimit, 5);
+    IS(status_of(port).mps_mscount, 0);
+}
+
+CASE(construct_with_insert_send_right)
+{
+    mach_port_t port = construct(MPO_INSERT_SEND_RIGHT, 0);
+    IS(type_of(port), MACH_PORT_TYPE_SEND_RECEIVE);
+    IS(refs(port, SEND), 1);
+    IS(status_of(port).mps_mscount, 1);
+    IS(status_of(port).mps_srights, 1);
+}
+
+CASE(construct_with_qlimit)
+{
+    static const mach_port_msgcount_t limits[] = {0, 1, 1024};
+    for (int i = 0; i < 3; i++) {
+        mach_port_options_t options = {.flags = MPO_QLIMIT, .mpl.mpl_qlimit = limits[i]};
+        mach_port_t port = MACH_PORT_NULL;
+        tap_about("qlimit %u", limits[i]);
+        NEED_OK(mach_port_construct(TASK, &options, 0, &port));
+        IS(status_of(port).mps_qlimit, limits[i]);
+    }
+}
+
+CASE(construct_with_qlimit_1025_is_invalid_value)
+{
+    mach_port_options_t options = {.flags = MPO_QLIMIT, .mpl.mpl_qlimit = 1025};
+    mach_port_t port = MACH_PORT_NULL;
+    IS_CODE(mach_port_construct(TASK, &options, 0, &port), KERN_INVALID_VALUE);
+}
+
+CASE(destruct_of_a_receive_right_frees_the_name)
+{
+    mach_port_t port = construct(0, 0);
+    IS_OK(mach_port_destruct(TASK, port, 0, 0));
+    IS_TRUE(is_gone(port));
+}
+
+CASE(destruct_with_all_sends_frees_the_name)
+{
+    mach_port_t port = make_port_with_sends(3);
+    IS_OK(mach_port_destruct(TASK, port, -3, 0));
+    IS_TRUE(is_gone(port));
+}
+
+CASE(destruct_with_sends_left_leaves_a_dead_name)
+{
+    mach_port_t port = make_port_with_sends(3);
+    IS_OK(mach_port_destruct(TASK, port, 0, 0));
+    IS(type_of(port), MACH_PORT_TYPE_DEAD_NAME);
+    IS(refs(port, DEAD), 3);
+    port = make_port_with_sends(2);
+    IS_OK(mach_port_destruct(TASK, port, -1, 0));
+    IS(refs(port, DEAD), 1);
+}
+
+CASE(destruct_with_too_large_a_delta_or_plus_1_is_invalid_value)
+{
+    mach_port_t port = make_port_with_sends(2);
+    IS_CODE(mach_port_destruct(TASK, port, -3, 0), KERN_INVALID_VALUE);
+    IS_CODE(mach_port_destruct(TASK, port, 1, 0), KERN_INVALID_VALUE);
+    IS(type_of(port), MACH_PORT_TYPE_SEND_RECEIVE);
+    IS(refs(port, SEND), 2);
+}
+
+CASE(destruct_of_receive_without_send_by_minus_1_is_invalid_right)
+{
+    mach_port_t port = make_port();
+    IS_CODE(mach_port_destruct(TASK, port, -1, 0), KERN_INVALID_RIGHT);
+    IS(type_of(port), MACH_PORT_TYPE_RECEIVE);
+}
+
+CASE(destruct_ignores_the_guard_of_an_unguarded_port)
+{
+    mach_port_t port = make_port();
+    IS_OK(mach_port_destruct(TASK, port, 0, GUARD));
+    IS_TRUE(is_gone(port));
+}
+
+CASE(destruct_of_another_kind)
+{
+    static const enum kind rights[] = {A_SET, A_SEND_ONCE, A_SEND, A_DEAD_NAME};
+    static const enum kind names[] = {NAME_NULL, NAME_DEAD, NAME_BOGUS};
+    for (int i = 0; i < 4; i++) {
+        mach_port_t name = make_kind(rights[i]);
+        tap_about("%s", kind_name(rights[i]));
+        IS_CODE(mach_port_destruct(TASK, name, 0, 0), KERN_INVALID_RIGHT);
+        IS_TRUE(type_of(name) != 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        tap_about("%s", kind_name(names[i]));
+        IS_CODE(mach_port_destruct(TASK, make_kind(names[i]), 0, 0), KERN_INVALID_NAME);
+    }
+}
+
+CASE(destruct_destroys_queued_messages_with_their_rights)
+{
+    mach_port_t port = make_port(), once = make_port(), moved = make_port_with_sends(1);
+    IS_OK(post_right(port, once, MAKE_SEND_ONCE));
+    IS_OK(post_right(port, moved, MOVE_RECEIVE));
+    IS_OK(mach_port_destruct(TASK, port, 0, 0));
+    take_notification(once, MACH_NOTIFY_SEND_ONCE);
+    IS_TRUE(becomes_dead(moved));
+}
