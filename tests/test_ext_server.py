@@ -115,15 +115,16 @@ def test_attributes_of_a_core() -> None:
 def test_a_core_can_be_subclassed_with_an_init_of_its_own() -> None:
     class Server(ext.ServerCore):
         def __init__(self, *, answer: int) -> None:
-            super().__init__(ext.ReceiveRight(), answer)
+            super().__init__(rx, answer)
 
+    rx = ext.ReceiveRight()
     server = Server(answer=42)
     assert server.token == 42
     with pytest.raises(RuntimeError, match="twice"):
         server.__init__(answer=1)  # type: ignore[misc]
     with pytest.raises(RuntimeError, match="not called"):
         Server.__new__(Server).accept(0)
-    server.port.close()
+    rx.close()
 
 
 def test_bad_arguments_to_a_core() -> None:
