@@ -1,11 +1,13 @@
 /* Bootstrap: service names, for processes that share nothing else. A check-in gives a ReceiveRight
- * that owns the service, a look-up a SendRight; the bootstrap port is borrowed for each call. */
+ * that owns the service, a look-up a SendRight.
+ *
+ * The bootstrap port is asked for by each call (one user reference, dropped at once): the global
+ * variable of that name is stale in the child of a fork. */
 #include <string.h>
 
 #include <servers/bootstrap.h>
 
 #include "args.h"
-#include "bootstrap_port.h"
 #include "errors.h"
 #include "right.h"
 
@@ -53,10 +55,10 @@ static kern_return_t bootstrap_ask(bootstrap_call call, const char *name, mach_p
 {
     kern_return_t kr;
     mach_port_t bootstrap = MACH_PORT_NULL;
-    Py_BEGIN_ALLOW_THREADS kr = bootstrap_port_copy(&bootstrap);
+    Py_BEGIN_ALLOW_THREADS kr = task_get_special_port(mach_task_self(), TASK_BOOTSTRAP_PORT, &bootstrap);
     if (kr == KERN_SUCCESS) {
         kr = call(bootstrap, name, service);
-        bootstrap_port_release(bootstrap);
+        (void)mach_port_deallocate(mach_task_self(), bootstrap);
     }
     Py_END_ALLOW_THREADS return kr;
 }
