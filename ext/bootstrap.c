@@ -55,7 +55,8 @@ static kern_return_t bootstrap_ask(bootstrap_call call, const char *name, mach_p
 {
     kern_return_t kr;
     mach_port_t bootstrap = MACH_PORT_NULL;
-    Py_BEGIN_ALLOW_THREADS kr = task_get_special_port(mach_task_self(), TASK_BOOTSTRAP_PORT, &bootstrap);
+    Py_BEGIN_ALLOW_THREADS kr =
+        task_get_special_port(mach_task_self(), TASK_BOOTSTRAP_PORT, &bootstrap);
     if (kr == KERN_SUCCESS) {
         kr = call(bootstrap, name, service);
         (void)mach_port_deallocate(mach_task_self(), bootstrap);

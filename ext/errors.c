@@ -21,10 +21,7 @@ struct code_row {
     const char *advice;
 };
 
-#define ROW(symbol, error_class, advice)                                                           \
-    {                                                                                              \
-        symbol, error_class, #symbol, advice                                                       \
-    }
+#define ROW(symbol, error_class, advice) {symbol, error_class, #symbol, advice}
 
 static const char ADVICE_NAME_SPACE[] =
     "the task ran out of names or descriptors; close rights that are no longer needed, or raise "

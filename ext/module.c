@@ -164,10 +164,15 @@ static PyModuleDef_Slot slots_3_13[] = {
 };
 
 #define MODULE_DEF(slots)                                                                          \
-    {                                                                                              \
-        PyModuleDef_HEAD_INIT, "_child_port", doc_module, sizeof(struct module_state),             \
-            module_functions, slots, module_traverse, module_clear, module_free                    \
-    }
+    {PyModuleDef_HEAD_INIT,                                                                        \
+     "_child_port",                                                                                \
+     doc_module,                                                                                   \
+     sizeof(struct module_state),                                                                  \
+     module_functions,                                                                             \
+     slots,                                                                                        \
+     module_traverse,                                                                              \
+     module_clear,                                                                                 \
+     module_free}
 
 static PyModuleDef def_3_11 = MODULE_DEF(slots_3_11);
 static PyModuleDef def_3_12 = MODULE_DEF(slots_3_12);

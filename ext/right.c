@@ -8,10 +8,11 @@
 #include "args.h"
 #include "errors.h"
 
-#define WORD_OPEN (UINT64_C(1) << 63)    /* the object owns the right and may be used */
-#define WORD_MOVING (UINT64_C(1) << 62)  /* a call may give the right away */
-#define WORD_RELEASE (UINT64_C(1) << 61) /* closed during a use: its last user releases the name   \
-                                          */
+#define WORD_OPEN (UINT64_C(1) << 63)   /* the object owns the right and may be used */
+#define WORD_MOVING (UINT64_C(1) << 62) /* a call may give the right away */
+#define WORD_RELEASE                                                                               \
+    (UINT64_C(1) << 61) /* closed during a use: its last user releases the name                    \
+                         */
 #define WORD_PIN (UINT64_C(1) << 32)
 #define WORD_PINS (UINT64_C(0xffffff) << 32)
 
