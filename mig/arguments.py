@@ -171,6 +171,10 @@ class _Builder:
         )
         if not proper or it.varying:
             raise MigError(argument.where, f"argument {argument.name} isn't a proper {what} port")
+        if it.sent == POLYMORPHIC and not argument.user_arg:
+            raise MigError(
+                argument.where, f"{argument.name}: the user stub can't tell its disposition"
+            )
         self._set_special(argument)
 
     def _user_value(self, argument: Argument, direction: str) -> None:

@@ -157,6 +157,7 @@ def tokenize(text: str, filename: str) -> Iterator[Token]:
     """Yield the tokens of preprocessed ``text``, ending with one END token."""
     file, line = filename, 0
     raw: Kind | None = None
+    nesting = 0  # a semicolon between parentheses separates arguments, not statements
     statement_start = True
     where = Location(filename, 1, 1)
     for text_line in text.split("\n"):
@@ -184,7 +185,8 @@ def tokenize(text: str, filename: str) -> Iterator[Token]:
                 token = _ordinary_token(match, where)
                 if statement_start and token.kind is Kind.KEYWORD:
                     raw = _RAW_AFTER.get(token.value)
-                statement_start = token.value == ";"
+                nesting = max(0, nesting + (token.value == "(") - (token.value == ")"))
+                statement_start = token.value == ";" and nesting == 0
                 yield token
                 continue
             position += len(token.value)

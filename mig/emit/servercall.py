@@ -71,7 +71,9 @@ class ServerCall:
 
     def before_call(self) -> None:
         """Give every local variable its value."""
-        for argument in self._routine.arguments:
+        # Counts first: they say how much of an array there is to copy.
+        ordered = sorted(self._routine.arguments, key=lambda a: a.role is not Role.COUNT)
+        for argument in ordered:
             if argument.server_arg and self._is_local(argument):
                 self._initialise(argument)
             elif argument.returned and argument.type.is_array and id(argument) in self._out:
@@ -88,10 +90,15 @@ class ServerCall:
         else:
             w.line(f"RetCode = {routine.server_name}();")
         for argument in reversed(routine.arguments):
-            if argument.type.destructor and argument.server_arg and not argument.returned:
-                if argument.role in (Role.NORMAL, Role.REQUEST_PORT, Role.REPLY_PORT):
-                    value = argument.name if self._is_local(argument) else self._received(argument)
-                    w.line(f"{argument.type.destructor}({value});")
+            if self._is_destroyed(argument):
+                value = argument.name if self._is_local(argument) else self._received(argument)
+                w.line(f"{argument.type.destructor}({value});")
+
+    def _is_destroyed(self, argument: Argument) -> bool:
+        """Whether the type's destructor runs after the callout: on what only came in."""
+        roles = (Role.NORMAL, Role.REQUEST_PORT, Role.REPLY_PORT)
+        wanted = argument.type.destructor and argument.server_arg and argument.role in roles
+        return bool(wanted) and not argument.returned
 
     def after_call(self) -> None:
         """Fill in the reply."""

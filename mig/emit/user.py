@@ -184,9 +184,7 @@ class _UserStub:
     def _disposition(self, port: Argument) -> str:
         if port.type.sent == POLYMORPHIC:
             assert port.poly is not None
-            return port.poly.name if port.poly.user_arg else "0"
-        if port.role and not port.user_arg and port.server_arg:
-            return "0"
+            return port.poly.name
         return port.type.sent_name
 
     def _send_size(self) -> str:

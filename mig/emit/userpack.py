@@ -126,11 +126,7 @@ def _write_variable(w: Writer, field: Field, fail: Fail) -> None:
         w.line(f"const mach_msg_size_t msgh_used = {scaled};")
         w.line(f"(void) memcpy({target}, {argument.name}, msgh_used);")
         if size % 4:
-            w.line(
-                f"(void) memset((char *) {target} + msgh_used, 0, {used} - msgh_used);"
-                if field.position == 0
-                else f"(void) memset({target} + msgh_used, 0, {used} - msgh_used);"
-            )
+            w.line(f"(void) memset((char *) {target} + msgh_used, 0, {used} - msgh_used);")
         w.line(f"msgh_shrink += {field.room} - {used};")
 
 
@@ -141,11 +137,12 @@ def _write_string(w: Writer, field: Field, target: str) -> None:
             w.line(f"InP->{field.name}Offset = 0;")
         else:
             w.line(f"(void) memset({_address(field, f'{field.name}Offset')}, 0, 4);")
-        w.line(f"(void) memset({target}, 0, {field.size});")
         w.line(
             "msgh_used = (mach_msg_type_number_t)"
             f" mig_strncpy({target}, {field.argument.name}, {field.size});"
         )
+        rest = f"{rounded('msgh_used', 1)} - msgh_used"
+        w.line(f"(void) memset((char *) {target} + msgh_used, 0, {rest});")
         if field.position == 0:
             w.line(f"InP->{field.count_name} = msgh_used;")
         else:
