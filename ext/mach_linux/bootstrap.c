@@ -132,18 +132,14 @@ static void answer(int connection, struct service *s, struct ml_garbage *g)
     struct iovec iov = {&packet, sizeof packet};
     int fds[3], n;
 
-    int live = ml_receiver_live(s->port->receiver);
-    if (live < 0)
-        return;
     ml_port_retain(s->port);
-    right.fds[1] = fcntl(live, F_DUPFD_CLOEXEC, 0);
     n = ml_right_descriptors(&right, fds, g);
     memset(&packet, 0, sizeof packet);
     packet.wire = (struct ml_wire){
         .magic = ML_WIRE_MAGIC, .n_fds = (uint16_t)n, .reply = ML_CARRY_SEND};
     packet.header.msgh_bits = MACH_MSG_TYPE_PORT_SEND;
     packet.header.msgh_size = sizeof packet.header;
-    if (right.fds[1] >= 0)
+    if (n > 0)
         (void)ml_packet_write(connection, &iov, 1, fds, (unsigned)n);
     s->port->receiver->mscount++;
     ml_right_commit(&right, g);

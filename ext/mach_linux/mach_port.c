@@ -219,6 +219,8 @@ kern_return_t mach_port_deallocate(ipc_space_t task, mach_port_name_t name)
 /* The receive right goes; what send references there are become a dead name. */
 static void drop_receive(struct ml_entry *e, struct ml_garbage *g)
 {
+    if (ml_notify_port_destroyed(e, g))
+        return;
     ml_receiver_destroy(e->port, g);
     ml_entry_die(e, g);
 }

@@ -181,10 +181,7 @@ static void watch_generation(struct ml_receiver *r, struct ml_generation *genera
 /* Gives up the write end that was kept, so that the pipe can hang up, and watches. */
 static void arm(struct ml_receiver *r)
 {
-    struct ml_garbage now = {0};
-    ml_garbage_add(&now, r->live_write);
-    r->live_write = -1;
-    ml_garbage_flush(&now);
+    ml_receiver_forget_live(r);
     for (unsigned i = 0; i < r->n_generations; i++)
         watch_generation(r, &r->generations[i]);
 }
@@ -237,24 +234,23 @@ void ml_notify_receiver_gone(struct ml_receiver *r, struct ml_garbage *g)
     r->no_senders = r->port_destroyed = NULL;
 }
 
-bool ml_notify_port_destroyed(struct ml_port *p, struct ml_garbage *g)
+bool ml_notify_port_destroyed(struct ml_entry *e, struct ml_garbage *g)
 {
     struct {
         mach_msg_header_t header;
         mach_msg_body_t body;
         mach_msg_port_descriptor_t port;
     } m;
-    struct ml_port *notify = p->receiver->port_destroyed;
+    struct ml_right right;
+    struct ml_port *notify = e->port->receiver->port_destroyed;
+
     if (notify == NULL)
         return false;
-    p->receiver->port_destroyed = NULL;
-    struct ml_right right = {.carry = ML_CARRY_RECEIVE, .fds = {-1, -1}, .port = p};
-    right.receiver = ml_receiver_take(p, g);
-    if (right.receiver == NULL) {
+    e->port->receiver->port_destroyed = NULL;
+    if (ml_copyin(ml_entry_name(e), MACH_MSG_TYPE_MOVE_RECEIVE, &right, g) != KERN_SUCCESS) {
         ml_port_release(notify, g);
         return false;
     }
-    ml_port_retain(p);
     memset(&m, 0, sizeof m);
     m.header.msgh_bits = MACH_MSGH_BITS_COMPLEX;
     m.header.msgh_size = sizeof m;

@@ -23,8 +23,9 @@ void ml_notify_receiver_moved(struct ml_receiver *from, struct ml_receiver *to);
 void ml_notify_receiver_gone(struct ml_receiver *r, struct ml_garbage *g);
 void ml_notify_generation_added(struct ml_receiver *r);
 void ml_notify_senders_changed(struct ml_port *p, struct ml_garbage *g);
-/* True: the right was not destroyed but given to whoever asked for that. */
-bool ml_notify_port_destroyed(struct ml_port *p, struct ml_garbage *g);
+/* e's receive right is about to be destroyed. True: it was given to whoever asked for that instead, and e
+ * is as after any move (send-only, or gone). */
+bool ml_notify_port_destroyed(struct ml_entry *e, struct ml_garbage *g);
 
 /* In a forked child: forgets a request, closing its send-once right. */
 void ml_notify_abandon_entry(struct ml_entry *e, struct ml_garbage *g);

@@ -172,8 +172,6 @@ void ml_receiver_release(struct ml_receiver *r, struct ml_garbage *g)
 
 void ml_receiver_destroy(struct ml_port *p, struct ml_garbage *g)
 {
-    if (ml_notify_port_destroyed(p, g))
-        return;
     struct ml_receiver *r = p->receiver;
     ml_sets_leave(r);
     p->receiver = NULL;
@@ -282,10 +280,17 @@ int ml_receiver_live(struct ml_receiver *r)
     return r->live_write;
 }
 
-bool ml_receiver_has_remote_senders(const struct ml_receiver *r)
+void ml_receiver_forget_live(struct ml_receiver *r)
 {
-    /* While the write end is kept here its pipe never hangs up, so a cached end tells nothing: a send
-     * right may have been made with it. */
+    /* Now, not with the garbage: the hang-up is what is looked for. */
+    if (r->live_write >= 0)
+        close(r->live_write);
+    r->live_write = -1;
+}
+
+bool ml_receiver_has_remote_senders(struct ml_receiver *r)
+{
+    ml_receiver_forget_live(r);
     for (unsigned i = 0; i < r->n_generations; i++)
         if (!ml_fd_hung_up(r->generations[i].read_end))
             return true;

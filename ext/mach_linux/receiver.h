@@ -97,10 +97,12 @@ mach_port_name_t ml_receiver_name(struct ml_receiver *r);
 
 /* A descriptor whose open duplicates tell the receiver that there are senders; borrowed. −1 and errno. */
 int ml_receiver_live(struct ml_receiver *r);
+/* Gives up the write end that the library keeps for itself: the pipes then tell whether there are senders. */
+void ml_receiver_forget_live(struct ml_receiver *r);
 /* This task's last send reference to its own port has gone, or a senders' pipe has hung up. */
 void ml_receiver_senders_changed(struct ml_port *p, struct ml_garbage *g);
-/* Do tasks other than this one hold send rights, or messages on their way? */
-bool ml_receiver_has_remote_senders(const struct ml_receiver *r);
+/* Do send rights exist outside this task's own names: in other tasks, or in messages? */
+bool ml_receiver_has_remote_senders(struct ml_receiver *r);
 /* Makes a send-once right: an unnamed ML_SEND_ONCE port with one reference. */
 kern_return_t ml_receiver_make_send_once(struct ml_receiver *r, struct ml_port **out,
                                          struct ml_garbage *g);

@@ -47,24 +47,11 @@ static kern_return_t copyin_dead(struct ml_entry *e, mach_msg_type_name_t dispos
     return KERN_SUCCESS;
 }
 
-/* A send right to a port whose receive right is here needs a sender's end of its own while it is in
- * the message: the cached one may be closed by a no-senders request meanwhile. */
-static bool own_live_end(struct ml_port *p, struct ml_right *right)
-{
-    if (p->receiver == NULL)
-        return true;
-    int live = ml_receiver_live(p->receiver);
-    right->fds[1] = live < 0 ? -1 : fcntl(live, F_DUPFD_CLOEXEC, 0);
-    return right->fds[1] >= 0;
-}
-
 static kern_return_t copyin_send(struct ml_entry *e, bool move, struct ml_right *right)
 {
     struct ml_port *p = e->port;
     if (e->urefs == 0)
         return KERN_INVALID_RIGHT;
-    if (!own_live_end(p, right))
-        return KERN_RESOURCE_SHORTAGE;
     right->carry = p->kind == ML_TASK ? ML_CARRY_TASK : ML_CARRY_SEND;
     right->port = p;
     if (move && e->urefs == 1 && p->receiver == NULL) {
@@ -84,8 +71,6 @@ static kern_return_t copyin_make_send(struct ml_entry *e, struct ml_right *right
     struct ml_port *p = e->port;
     if (p->receiver == NULL)
         return KERN_INVALID_RIGHT;
-    if (!own_live_end(p, right))
-        return KERN_RESOURCE_SHORTAGE;
     p->receiver->mscount++;
     right->carry = ML_CARRY_SEND;
     right->port = p;
@@ -357,10 +342,26 @@ mach_port_name_t ml_copyout(struct ml_right *right, bool *full, struct ml_garbag
 
 /* --- as descriptors -------------------------------------------------------------------------- */
 
+/* A send right to a port whose receive right is here has no sender's end until it leaves. It gets one of
+ * its own: the cached one may be closed by a no-senders request meanwhile, or must not be kept. */
+static bool own_live_end(struct ml_right *right)
+{
+    struct ml_receiver *r = right->port->receiver;
+    if (r == NULL || right->fds[1] >= 0)
+        return true;
+    int live = ml_receiver_live(r);
+    right->fds[1] = live < 0 ? -1 : fcntl(live, F_DUPFD_CLOEXEC, 0);
+    if (r->no_senders != NULL)
+        ml_receiver_forget_live(r);
+    return right->fds[1] >= 0;
+}
+
 int ml_right_descriptors(struct ml_right *right, int fds[3], struct ml_garbage *g)
 {
     switch ((enum ml_carry)right->carry) {
     case ML_CARRY_SEND:
+        if (!own_live_end(right))
+            return -1;
         fds[0] = right->port->tx;
         fds[1] = right->fds[1] >= 0 ? right->fds[1] : right->port->live;
         return 2;

@@ -22,6 +22,9 @@
  * receiver of ours may be the one to free them. */
 #define IN_FLIGHT_PATIENCE_MS 1000u
 
+/* Copy-in's word for: there is nothing left to send. Not one of Mach's codes. */
+#define SENT_AND_DESTROYED (-1)
+
 struct outbound {
     struct ml_right destination, reply;
     struct ml_right *rights; /* of the port descriptors, in order */
@@ -400,6 +403,15 @@ static bool dead_already(const struct outbound *out, const mach_msg_header_t *m,
     return ask && p->receiver == NULL && p->kind == ML_PORT && ml_fd_hung_up(p->tx);
 }
 
+/* A receive right sent to its own port: nobody could ever receive it. */
+static bool carries_its_destination(const struct outbound *out)
+{
+    for (uint32_t i = 0; i < out->n_rights; i++)
+        if (out->rights[i].receiver != NULL && out->rights[i].port == out->destination.port)
+            return true;
+    return false;
+}
+
 /* Everything that is done under the lock before the packet is sent. */
 static mach_msg_return_t copyin(struct outbound *out, const mach_msg_header_t *m, uint32_t size,
                                 uint32_t count)
@@ -419,6 +431,10 @@ static mach_msg_return_t copyin(struct outbound *out, const mach_msg_header_t *m
     if (mr == MACH_SEND_INVALID_RIGHT) {
         end_rights(out, ml_right_destroy);
         return mr;
+    }
+    if (mr == MACH_MSG_SUCCESS && carries_its_destination(out)) {
+        end_rights(out, ml_right_destroy);
+        return SENT_AND_DESTROYED;
     }
     int error = mr == MACH_MSG_SUCCESS ? complete(out, m, size) : ENOBUFS;
     if (error == 0)
@@ -454,7 +470,9 @@ mach_msg_return_t ml_send(mach_msg_header_t *m, mach_msg_option_t option, mach_m
         ml_lock();
         mr = copyin(&out, m, size, count);
         ml_unlock();
-        if (mr == MACH_MSG_SUCCESS) {
+        if (mr == SENT_AND_DESTROYED) {
+            mr = MACH_MSG_SUCCESS;
+        } else if (mr == MACH_MSG_SUCCESS) {
             mr = transmit(&out, option, deadline);
             ml_lock();
             mr = conclude(&out, m, mr);

@@ -350,8 +350,10 @@ void ml_entry_destroy(struct ml_entry *e, struct ml_garbage *g)
             /* All goes at once: no dead name stays for the send references. */
             ml_notify_name_deleted(e, g);
             e->urefs = 0;
-            ml_receiver_destroy(e->port, g);
-            ml_entry_die(e, g);
+            if (!ml_notify_port_destroyed(e, g)) {
+                ml_receiver_destroy(e->port, g);
+                ml_entry_die(e, g);
+            }
             return;
         }
         /* fall through */
@@ -398,6 +400,8 @@ void ml_unlock(void)
 
 /* --- fork ----------------------------------------------------------------------------------- */
 
+/* The child of a fork has an empty space, as on Mach. Its copies of the descriptors are closed, never shut
+ * down: they are the parent's ports. */
 void ml_space_reset_in_child(void)
 {
     struct ml_garbage g = {0};
@@ -424,4 +428,20 @@ void ml_space_reset_in_child(void)
     space.table = NULL;
     space.buckets = NULL;
     space.size = space.capacity = space.n_buckets = space.n_hashed = 0;
+}
+
+static void before_fork(void)
+{
+    ml_lock();
+}
+
+static void after_in_parent(void)
+{
+    ml_unlock();
+}
+
+/* Here, where every program that has names links it in, and not in a file that nothing refers to. */
+__attribute__((constructor)) static void handle_forks(void)
+{
+    (void)pthread_atfork(before_fork, after_in_parent, ml_space_reset_in_child);
 }
