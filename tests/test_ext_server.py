@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import socket
@@ -22,12 +23,21 @@ from ext_support import (
     MAKE_SEND,
     MAKE_SEND_ONCE,
     MOVE_RECEIVE,
+    MOVE_SEND,
+    MOVE_SEND_ONCE,
     TOKEN,
     Stranger,
     build_stranger,
     check_in_body,
+    drain_references,
     open_descriptors,
 )
+
+
+def lowest_free_descriptor() -> int:
+    descriptor = os.dup(0)
+    os.close(descriptor)
+    return descriptor
 
 
 class Service:
@@ -294,6 +304,57 @@ def test_a_poll_finds_a_check_in_behind_a_strangers_messages(service: Service) -
     ext.check_in(service.tx, TOKEN, None)
     assert service.core.accept(0).port is None
     assert service.core.stats["bad_token"] == 20
+
+
+@pytest.mark.skipif(ext.PLATFORM != "linux", reason="a right costs a descriptor on Linux only")
+def test_a_receiver_without_a_descriptor_left_says_so_and_recovers(
+    service: Service, stranger: Stranger
+) -> None:
+    for _ in range(2):
+        assert stranger.send(check_in_body(), port_at=4) == 0
+    before = open_descriptors()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free_descriptor(), hard))
+    try:
+        with pytest.raises(ext.ResourceShortage, match="RLIMIT_NOFILE"):
+            service.core.accept(GENEROUS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert open_descriptors() == before
+    with service.core.accept(GENEROUS) as check_in:
+        assert type(check_in.port) is ext.SendRight
+
+
+def test_thousands_of_check_ins_leave_nothing_open(service: Service) -> None:
+    with ext.ReceiveRight() as rx, rx.make_send() as tx:
+        unused = ext.ServerCore(rx, TOKEN)
+
+        def cycle() -> None:
+            for port, disposition in (
+                (tx, COPY_SEND),
+                (tx.copy(), MOVE_SEND),
+                (rx, MAKE_SEND),
+                (rx.make_send_once(), MOVE_SEND_ONCE),
+                (rx, MAKE_SEND_ONCE),
+                (ext.ReceiveRight(), MOVE_RECEIVE),
+                (None, COPY_SEND),
+            ):
+                ext.check_in(service.tx, TOKEN, port, disposition)
+                with service.core.accept(GENEROUS):
+                    pass
+                ext.check_in(service.tx, TOKEN ^ 1, rx, MAKE_SEND)
+            service.reject()
+            # Each send-once right that was closed unused has queued a notification at rx.
+            with pytest.raises(ext.TimedOut):
+                unused.accept(0)
+
+        cycle()
+        before = open_descriptors()
+        for _ in range(300):
+            cycle()
+        assert open_descriptors() <= before + 2
+        assert unused.stats["notifications"] == 2 * 301
+        assert drain_references(ext.SendRight, tx.detach()) == 1
 
 
 # --- how a wait ends ----------------------------------------------------------------------------
