@@ -116,7 +116,7 @@ class _Analyser:
 def analyse(
     statements: list[syntax.Statement], diagnostics: Diagnostics, end: Location
 ) -> Interface:
-    """Give the statements their meaning. Raises ``MigFailure`` if there was any error."""
+    """Give the statements their meaning. Raises ``CompilationError`` if there was any error."""
     analyser = _Analyser(diagnostics)
     for node in statements:
         try:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mig import __version__
 from mig.compiler import compile_text, generate
-from mig.diagnostics import Diagnostics, MigFailure
+from mig.diagnostics import CompilationError, Diagnostics
 from mig.emit.common import Names
 from mig.model import Interface
 from mig.preprocess import PreprocessError, Preprocessor
@@ -191,7 +191,7 @@ def main(arguments: list[str]) -> int:
     for name in options.files:
         try:
             _compile(options, name)
-        except MigFailure as failure:
+        except CompilationError as failure:
             message = str(failure)
         except (UsageError, PreprocessError) as error:
             text = str(error)

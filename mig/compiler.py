@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mig.analysis import analyse
-from mig.diagnostics import Diagnostics, Location, MigError, MigFailure
+from mig.diagnostics import CompilationError, Diagnostics, Location, MigError
 from mig.emit.common import Names
 from mig.emit.header import user_header
 from mig.emit.iheader import defines_header, internal_header
@@ -18,14 +18,14 @@ from mig.parser import Parser
 
 
 def compile_text(text: str, filename: str, diagnostics: Diagnostics) -> Interface:
-    """Compile preprocessed text. Raises ``MigFailure``; nothing else, whatever the text."""
+    """Compile preprocessed text. Raises ``CompilationError``; nothing else, whatever the text."""
     try:
         parser = Parser(tokenize(text, filename), diagnostics)
         statements = parser.parse()
         return analyse(statements, diagnostics, Location(filename, 1, 1))
     except MigError as error:
         diagnostics.error(error)
-        raise MigFailure(diagnostics.errors) from error
+        raise CompilationError(diagnostics.errors) from error
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class MigError(Exception):
         return render("error", self.where, self.message)
 
 
-class MigFailure(Exception):
+class CompilationError(Exception):
     """The compilation failed; the messages have been collected and are to be printed."""
 
     def __init__(self, messages: list[str]) -> None:
@@ -68,7 +68,7 @@ class Diagnostics:
         """Record an error; raises once there are so many that the rest is noise."""
         self.errors.append(str(error))
         if len(self.errors) >= self.limit:
-            raise MigFailure([*self.errors, "fatal: too many errors"])
+            raise CompilationError([*self.errors, "fatal: too many errors"])
 
     def warn(self, where: Location, message: str) -> None:
         """Record a warning. Warnings never stop a compilation."""
@@ -78,7 +78,7 @@ class Diagnostics:
     def check(self) -> None:
         """Raise if any error was recorded."""
         if self.errors:
-            raise MigFailure(self.errors)
+            raise CompilationError(self.errors)
 
     def print_warnings(self) -> None:
         """Print the warnings to standard error, once."""

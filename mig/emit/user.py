@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from mig.emit.common import (
     Names,
+    extern_c,
     hook,
     user_parameters,
     write_default_macros,
@@ -50,8 +51,13 @@ def user_source(interface: Interface, names: Names, max_on_stack: int | None) ->
         for routine in interface.routines:
             write_prototype(w, routine, routine.user_name, user_parameters(routine))
         write_message_types(w, interface, interface.user_subsystem, server=False)
-    for routine in interface.routines:
-        _UserStub(w, interface, routine, max_on_stack).write()
+    stubs = [_UserStub(w, interface, routine, max_on_stack) for routine in interface.routines]
+    if any(stub.on_heap for stub in stubs):
+        with extern_c(w):
+            w.line("extern char *mig_user_allocate(vm_size_t);")
+            w.line("extern void mig_user_deallocate(char *, vm_size_t);")
+    for stub in stubs:
+        stub.write()
     return w.text()
 
 
@@ -88,7 +94,7 @@ class _UserStub:
         self._request: Message = request_layout(routine)
         self._reply: Message = reply_layout(routine)
         longest = max(self._request.size, self._reply.size)
-        self._on_heap = max_on_stack is not None and longest > max_on_stack
+        self.on_heap = max_on_stack is not None and longest > max_on_stack
 
     def write(self) -> None:
         w, routine = self._w, self._routine
@@ -115,7 +121,7 @@ class _UserStub:
         self._finish(code)
 
     def _finish(self, code: str) -> None:
-        if self._on_heap:
+        if self.on_heap:
             self._w.line("mig_user_deallocate((char *) Mess, sizeof(*Mess));")
         self._w.line(f"return {code};")
 
@@ -126,12 +132,12 @@ class _UserStub:
             w.line(f"typedef __Reply__{routine.name}_t Reply;")
         trailer = "mach_msg_max_trailer_t" if routine.user_trailer else "mach_msg_trailer_t"
         name = f"{routine.name}MessU"
-        pointer = "*" if self._on_heap else ""
+        pointer = "*" if self.on_heap else ""
         with w.block(f"union {name} {{", "};"):
             w.line("Request In;")
             if not routine.one_way:
                 w.line(f"struct {{ Reply Body; {trailer} Trailer; }} Out;")
-        if self._on_heap:
+        if self.on_heap:
             w.line(f"union {name} *Mess = (union {name} *) mig_user_allocate(sizeof(*Mess));")
         else:
             w.line(f"union {name} Mess;")
@@ -152,7 +158,7 @@ class _UserStub:
             w.line("mach_msg_max_trailer_t *TrailerP;")
         w.line(hook(self._interface, routine, "Declare", "Send"))
         w.blank()
-        if self._on_heap:
+        if self.on_heap:
             with w.block("if (Mess == NULL) {"):
                 w.line("return KERN_RESOURCE_SHORTAGE;")
 
@@ -219,7 +225,7 @@ class _UserStub:
         w.line(
             f"msg_result = mach_msg(&InP->Head, {options}, {self._send_size()},"
             " (mach_msg_size_t) sizeof(Mess"
-            f"{'->' if self._on_heap else '.'}Out), InP->Head.msgh_local_port,"
+            f"{'->' if self.on_heap else '.'}Out), InP->Head.msgh_local_port,"
             f" {timeout.expression if timeout else 'MACH_MSG_TIMEOUT_NONE'}, MACH_PORT_NULL);"
         )
         w.line(hook(self._interface, routine, "After", "Send"))

@@ -108,6 +108,7 @@ def observe(mig: str, interface: Interface, folder: Path, toolchain: Toolchain) 
         [
             *toolchain.cc,
             *toolchain.flags,
+            "-Werror=implicit-function-declaration",
             "-D__MigTypeCheck=1",
             "-Dmach_msg=fake_mach_msg",
             *headers,

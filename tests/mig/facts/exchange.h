@@ -40,10 +40,25 @@ boolean_t DEMUX(mach_msg_header_t *, mach_msg_header_t *);
 mach_msg_return_t fake_mach_msg(mach_msg_header_t *, mach_msg_option_t, mach_msg_size_t,
                                 mach_msg_size_t, mach_port_name_t, mach_msg_timeout_t,
                                 mach_port_name_t);
-mach_port_t mig_get_reply_port(void) { return 0x1703; }
-void mig_put_reply_port(mach_port_t p) { if (!quiet) printf(" put reply port %x\n", p); }
-void mig_dealloc_reply_port(mach_port_t p) { if (!quiet) printf(" dealloc reply port %x\n", p); }
-void mach_msg_destroy(mach_msg_header_t *m) { (void)m; got = sum(got, "destroyed", 9); }
+mach_port_t mig_get_reply_port(void)
+{
+    return 0x1703;
+}
+void mig_put_reply_port(mach_port_t p)
+{
+    if (!quiet)
+        printf(" put reply port %x\n", p);
+}
+void mig_dealloc_reply_port(mach_port_t p)
+{
+    if (!quiet)
+        printf(" dealloc reply port %x\n", p);
+}
+void mach_msg_destroy(mach_msg_header_t *m)
+{
+    (void)m;
+    got = sum(got, "destroyed", 9);
+}
 
 /* As in libsyscall: the length counts the terminator. */
 int mig_strncpy(char *to, const char *from, int length)
@@ -61,11 +76,23 @@ int mig_strncpy_zerofill(char *to, const char *from, int length)
     return mig_strncpy(to, from, length);
 }
 static char heap[16384];
-char *mig_user_allocate(vm_size_t size) { got = sum(got, "allocate", 8); return size <= sizeof heap ? heap : NULL; }
-void mig_user_deallocate(char *p, vm_size_t size) { (void)p; (void)size; got = sum(got, "free", 4); }
+static int heap_live;
+char *mig_user_allocate(vm_size_t size)
+{
+    heap_live++;
+    return size <= sizeof heap ? heap : NULL;
+}
+void mig_user_deallocate(char *p, vm_size_t size)
+{
+    (void)size;
+    heap_live -= p == heap;
+}
 
 /* A disposition as the receiver sees it. */
-static unsigned arrives(unsigned d) { return d == 19 || d == 20 ? 17 : d == 21 ? 18 : d; }
+static unsigned arrives(unsigned d)
+{
+    return d == 19 || d == 20 ? 17 : d == 21 ? 18 : d;
+}
 
 static mach_msg_port_descriptor_t *descriptors(buffer_t *m, unsigned *n)
 {
@@ -74,18 +101,20 @@ static mach_msg_port_descriptor_t *descriptors(buffer_t *m, unsigned *n)
     return (mach_msg_port_descriptor_t *)(void *)(body + 1);
 }
 
-static void carry(buffer_t *m)   /* what the kernel does to a message on its way */
+static void carry(buffer_t *m) /* what the kernel does to a message on its way */
 {
     unsigned n;
     mach_msg_port_descriptor_t *d = descriptors(m, &n);
-    unsigned remote = MACH_MSGH_BITS_REMOTE(m->h.msgh_bits), local = MACH_MSGH_BITS_LOCAL(m->h.msgh_bits);
+    unsigned remote = MACH_MSGH_BITS_REMOTE(m->h.msgh_bits),
+             local = MACH_MSGH_BITS_LOCAL(m->h.msgh_bits);
     mach_port_t port = m->h.msgh_remote_port;
     for (unsigned i = 0; i < n; i++) {
         d[i].disposition = arrives(d[i].disposition) & 0xffu;
         d[i].pad1 = 0;
         d[i].pad2 = 0;
     }
-    m->h.msgh_bits = (m->h.msgh_bits & MACH_MSGH_BITS_COMPLEX) | MACH_MSGH_BITS(arrives(local), arrives(remote));
+    m->h.msgh_bits =
+        (m->h.msgh_bits & MACH_MSGH_BITS_COMPLEX) | MACH_MSGH_BITS(arrives(local), arrives(remote));
     m->h.msgh_remote_port = m->h.msgh_local_port;
     m->h.msgh_local_port = port;
     m->h.msgh_voucher_port = 0;
@@ -96,7 +125,8 @@ static void add_trailer(buffer_t *m, unsigned size)
     mach_msg_max_trailer_t t;
     memset(&t, 0, sizeof t);
     t.msgh_trailer_type = MACH_MSG_TRAILER_FORMAT_0;
-    t.msgh_trailer_size = (mach_msg_trailer_size_t)offsetof(mach_msg_max_trailer_t, msgh_context) + 8;
+    t.msgh_trailer_size =
+        (mach_msg_trailer_size_t)offsetof(mach_msg_max_trailer_t, msgh_context) + 8;
     t.msgh_seqno = 77;
     t.msgh_sender.val[0] = 0x11;
     t.msgh_audit.val[5] = 0x5555;
@@ -113,39 +143,48 @@ static const char *mutate(buffer_t *m, unsigned size, int k)
     static const unsigned bits[] = {0, 0x1f, 0x1f00, 0x1112, 0x40000000};
     unsigned n, body = sizeof m->h;
     mach_msg_port_descriptor_t *d = descriptors(m, &n);
-#define STEP(count) if (k < (int)(count))
-#define NEXT(count) k -= (int)(count);
-    STEP(1) return "whole"; NEXT(1)
-    STEP(1) { m->h.msgh_bits ^= MACH_MSGH_BITS_COMPLEX; return "complex^"; } NEXT(1)
-    STEP(5) { m->h.msgh_bits ^= bits[k]; sprintf(name, "bits^%x", bits[k]); return name; } NEXT(5)
-    STEP(8) { m->h.msgh_size = (mach_msg_size_t)((int)m->h.msgh_size + sizes[k]); sprintf(name, "size%+d", sizes[k]); return name; } NEXT(8)
-    STEP(1) { m->h.msgh_remote_port = 0; return "remote=0"; } NEXT(1)
-    STEP(1) { m->h.msgh_local_port = 0; return "local=0"; } NEXT(1)
-    STEP(1) { m->h.msgh_voucher_port = 0x99; return "voucher"; } NEXT(1)
-    STEP(4) { static const int ids[] = {1000, -1000, 50, 100}; m->h.msgh_id += ids[k]; sprintf(name, "id%+d", ids[k]); return name; } NEXT(4)
-    STEP(1) { m->h.msgh_id = MACH_NOTIFY_SEND_ONCE; return "id=71"; } NEXT(1)
-    STEP(1) { mach_msg_max_trailer_t t; memset(&t, 0, sizeof t); t.msgh_trailer_type = 1; memcpy(m->b + ((size + 3) & ~3u), &t, sizeof t); return "trailer type"; } NEXT(1)
-    STEP(1) { mach_msg_trailer_size_t z = 8; memcpy(m->b + ((size + 3) & ~3u) + 4, &z, 4); return "trailer size"; } NEXT(1)
-    STEP(2) {                            /* an error reply in place of the message */
-        mig_reply_error_t e;
-        memcpy(&e, m, sizeof m->h);
-        e.Head.msgh_bits &= ~MACH_MSGH_BITS_COMPLEX;
-        e.Head.msgh_size = sizeof e;
-        e.NDR = NDR_record;
-        e.RetCode = k ? 0 : 17;
-        memcpy(m, &e, sizeof e);
-        add_trailer(m, sizeof e);
-        return k ? "error 0" : "error 17";
-    } NEXT(2)
+#define CASE(count, ...)                                                                           \
+    if (k < (int)(count)) {                                                                        \
+        __VA_ARGS__                                                                                \
+    }                                                                                              \
+    k -= (int)(count);
+    CASE(1, return "whole";)
+    CASE(1, m->h.msgh_bits ^= MACH_MSGH_BITS_COMPLEX; return "complex^";)
+    CASE(5, m->h.msgh_bits ^= bits[k]; sprintf(name, "bits^%x", bits[k]); return name;)
+    CASE(8, m->h.msgh_size = (mach_msg_size_t)((int)m->h.msgh_size + sizes[k]);
+         sprintf(name, "size%+d", sizes[k]); return name;)
+    CASE(1, m->h.msgh_remote_port = 0; return "remote=0";)
+    CASE(1, m->h.msgh_local_port = 0; return "local=0";)
+    CASE(1, m->h.msgh_voucher_port = 0x99; return "voucher";)
+    CASE(4, static const int ids[] = {1000, -1000, 50, 100}; m->h.msgh_id += ids[k];
+         sprintf(name, "id%+d", ids[k]); return name;)
+    CASE(1, m->h.msgh_id = MACH_NOTIFY_SEND_ONCE; return "id=71";)
+    CASE(1, mach_msg_max_trailer_t t; memset(&t, 0, sizeof t); t.msgh_trailer_type = 1;
+         memcpy(m->b + ((size + 3) & ~3u), &t, sizeof t); return "trailer type";)
+    CASE(1, mach_msg_trailer_size_t z = 8; memcpy(m->b + ((size + 3) & ~3u) + 4, &z, 4);
+         return "trailer size";)
+    CASE(2, { /* an error reply in place of the message */
+              mig_reply_error_t e;
+              memcpy(&e, m, sizeof m->h);
+              e.Head.msgh_bits &= ~MACH_MSGH_BITS_COMPLEX;
+              e.Head.msgh_size = sizeof e;
+              e.NDR = NDR_record;
+              e.RetCode = k ? 0 : 17;
+              memcpy(m, &e, sizeof e);
+              add_trailer(m, sizeof e);
+              return k ? "error 0" : "error 17";
+    })
     if (m->h.msgh_bits & MACH_MSGH_BITS_COMPLEX) {
         mach_msg_body_t *mb = (mach_msg_body_t *)(void *)(m->b + sizeof m->h);
         static const unsigned kinds[] = {0, 1, 2, 3, 255};
         body += 4 + 12 * n;
-        STEP(1) { mb->msgh_descriptor_count = 0; return "count=0"; } NEXT(1)
-        STEP(1) { mb->msgh_descriptor_count++; return "count+1"; } NEXT(1)
-        STEP(5 * n) { d[k / 5].type = kinds[k % 5] & 0xffu; sprintf(name, "d%d.type=%u", k / 5, kinds[k % 5]); return name; } NEXT(5 * n)
-        STEP(10 * n) { d[k / 10].disposition = (14 + (unsigned)k % 10) & 0xffu; sprintf(name, "d%d.disp=%d", k / 10, 14 + k % 10); return name; } NEXT(10 * n)
-        STEP(n) { d[k].name = 0; sprintf(name, "d%d.name=0", k); return name; } NEXT(n)
+        CASE(1, mb->msgh_descriptor_count = 0; return "count=0";)
+        CASE(1, mb->msgh_descriptor_count++; return "count+1";)
+        CASE(5 * n, d[k / 5].type = kinds[k % 5] & 0xffu;
+             sprintf(name, "d%d.type=%u", k / 5, kinds[k % 5]); return name;)
+        CASE(10 * n, d[k / 10].disposition = (14 + (unsigned)k % 10) & 0xffu;
+             sprintf(name, "d%d.disp=%d", k / 10, 14 + k % 10); return name;)
+        CASE(n, d[k].name = 0; sprintf(name, "d%d.name=0", k); return name;)
     }
     if (body + 4u * (unsigned)(k / 5) + 4 > size)
         return NULL;
@@ -156,7 +195,7 @@ static const char *mutate(buffer_t *m, unsigned size, int k)
 }
 
 /* Send nothing, show what would be sent; with a mutation number, go through with it. */
-static int phase;                       /* 0: show the request; 1: mutate it; 2: mutate the reply */
+static int phase; /* 0: show the request; 1: mutate it; 2: mutate the reply */
 static char line[128];
 mach_msg_return_t fake_mach_msg(mach_msg_header_t *m, mach_msg_option_t o, mach_msg_size_t ss,
                                 mach_msg_size_t rs, mach_port_name_t rn, mach_msg_timeout_t t,
@@ -171,18 +210,26 @@ mach_msg_return_t fake_mach_msg(mach_msg_header_t *m, mach_msg_option_t o, mach_
     if (phase == 0) {
         unsigned nd;
         mach_msg_port_descriptor_t *d = descriptors(&request, &nd);
-        for (unsigned i = 0; i < nd; i++) { d[i].pad1 = 0; d[i].pad2 = 0; }
-        printf(" send opt=%x size=%u rcv=%u name=%x timeout=%u notify=%x\n ", (unsigned)o, ss, rs, rn, t, n);
-        for (unsigned i = 0; i < ss; i++) printf("%02x", request.b[i]);
+        for (unsigned i = 0; i < nd; i++) {
+            d[i].pad1 = 0;
+            d[i].pad2 = 0;
+        }
+        printf(" send opt=%x size=%u rcv=%u name=%x timeout=%u notify=%x\n ", (unsigned)o, ss, rs,
+               rn, t, n);
+        for (unsigned i = 0; i < ss; i++)
+            printf("%02x", request.b[i]);
         printf("\n");
-        return 0x10000004;              /* MACH_SEND_TIMED_OUT */
+        return 0x10000004; /* MACH_SEND_TIMED_OUT */
     }
     carry(&request);
     request.h.msgh_size = ss;
     add_trailer(&request, ss);
     if (phase == 1) {
         const char *what = mutate(&request, ss, mutation);
-        if (!what) { mutations_done = 1; return 0x10000004; }
+        if (!what) {
+            mutations_done = 1;
+            return 0x10000004;
+        }
         sprintf(line, "%-14s", what);
     }
     called = 0;
@@ -191,17 +238,24 @@ mach_msg_return_t fake_mach_msg(mach_msg_header_t *m, mach_msg_option_t o, mach_
     boolean_t ok = DEMUX(&request.h, &reply.h);
     if (phase == 1) {
         int rc = reply.h.msgh_bits & MACH_MSGH_BITS_COMPLEX ? 0 : reply.e.RetCode;
-        printf("  %s ret=%d called=%d saw=%08x bits=%x remote=%x local=%x size=%u id=%d rc=%d\n", line, ok, called, saw,
-               reply.h.msgh_bits, reply.h.msgh_remote_port, reply.h.msgh_local_port, reply.h.msgh_size, reply.h.msgh_id, rc);
+        printf("  %s ret=%d called=%d saw=%08x bits=%x remote=%x local=%x size=%u id=%d rc=%d\n",
+               line, ok, called, saw, reply.h.msgh_bits, reply.h.msgh_remote_port,
+               reply.h.msgh_local_port, reply.h.msgh_size, reply.h.msgh_id, rc);
         return 0x10000004;
     }
-    if (!(o & MACH_RCV_MSG)) { mutations_done = 1; return MACH_MSG_SUCCESS; }
+    if (!(o & MACH_RCV_MSG)) {
+        mutations_done = 1;
+        return MACH_MSG_SUCCESS;
+    }
     unsigned size = reply.h.msgh_size;
     carry(&reply);
     memcpy(&taken, &reply, sizeof taken);
     add_trailer(&taken, size);
     const char *what = mutate(&taken, size, mutation);
-    if (!what) { mutations_done = 1; return 0x10004003; }       /* MACH_RCV_TIMED_OUT */
+    if (!what) {
+        mutations_done = 1;
+        return 0x10004003;
+    } /* MACH_RCV_TIMED_OUT */
     sprintf(line, "%-14s", what);
     memcpy(m, &taken, rs < sizeof taken ? rs : sizeof taken);
     return MACH_MSG_SUCCESS;
@@ -218,6 +272,9 @@ static void exchange(kern_return_t (*f)(void), const char *name)
     calls = 0;
     printf(" returns %x\n", (unsigned)f());
     quiet = 1;
+    if (heap_live)
+        printf(" left allocated\n");
+    heap_live = 0;
     if (calls == 0) {
         printf("  nothing was sent\n");
         return;
@@ -227,14 +284,20 @@ static void exchange(kern_return_t (*f)(void), const char *name)
     for (phase = 2, mutation = 0, mutations_done = 0;; mutation++) {
         got = 2166136261u;
         kern_return_t rc = f();
+        if (heap_live) {
+            printf("  %d messages left allocated\n", heap_live);
+            heap_live = 0;
+        }
         if (mutations_done)
             break;
         printf("  reply %s rc=%d got=%08x\n", line, rc, got);
     }
 }
-static inline void table(mach_msg_id_t start, mach_msg_id_t end, unsigned maxsize, const struct routine_descriptor *r)
+static inline void table(mach_msg_id_t start, mach_msg_id_t end, unsigned maxsize,
+                         const struct routine_descriptor *r)
 {
     printf("subsystem %d %d %u\n", start, end, maxsize);
     for (int i = 0; i < end - start; i++)
-        printf("routine %d stub=%d argc=%u max=%u\n", i, r[i].stub_routine != 0, r[i].argc, r[i].max_reply_msg);
+        printf("routine %d stub=%d argc=%u max=%u\n", i, r[i].stub_routine != 0, r[i].argc,
+               r[i].max_reply_msg);
 }

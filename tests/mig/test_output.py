@@ -1,0 +1,106 @@
+"""What the generated text is like: the same every time, and clean C and C++."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import parity
+import pytest
+
+INTERFACES = {i.name: i for i in parity.INTERFACES}
+STRICT = ("-Wall", "-Wextra", "-Wconversion", "-Wundef", "-Werror", "-O2", "-c")
+KINDS = ("user", "server", "header", "sheader", "iheader", "dheader")
+
+
+def generate(defs: Path, folder: Path, seed: str = "0", cwd: Path | None = None) -> dict[str, str]:
+    """Generate all six files and return their text."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = {kind: folder / f"{kind}.out" for kind in KINDS}
+    command = [sys.executable, "-m", "mig"]
+    for kind, path in names.items():
+        command += [f"-{kind}", str(path)]
+    environment = {**os.environ, "PYTHONPATH": str(parity.ROOT), "PYTHONHASHSEED": seed}
+    subprocess.run([*command, str(defs)], check=True, cwd=cwd, env=environment)
+    return {kind: path.read_text() for kind, path in names.items()}
+
+
+@pytest.mark.parametrize("name", INTERFACES)
+def test_the_same_bytes_whatever_the_place_and_the_hash_seed(name: str, tmp_path: Path) -> None:
+    defs = INTERFACES[name].defs
+    first = generate(defs, tmp_path / "one")
+    second = generate(defs, tmp_path / "another place", seed="4711", cwd=tmp_path)
+    assert first == second
+    for text in first.values():
+        assert str(tmp_path) not in text and str(parity.ROOT) not in text
+        assert text.endswith("\n") and not text.endswith("\n\n")
+
+
+@pytest.mark.parametrize("language", ["c", "c++"])
+@pytest.mark.parametrize("name", INTERFACES)
+def test_strict_compilers_have_nothing_to_say(
+    name: str, language: str, cc: str, tmp_path: Path
+) -> None:
+    parity.generate(parity.OURS, INTERFACES[name], tmp_path)
+    include = [f"-I{parity.HEADERS}", f"-I{tmp_path}", f"-I{parity.FACTS}"]
+    for source in (f"{name}User.c", f"{name}Server.c"):
+        parity.run(
+            [cc, "-x", language, *STRICT, *include, str(tmp_path / source), "-o", os.devnull]
+        )
+
+
+@pytest.mark.parametrize("name", INTERFACES)
+def test_the_stubs_compile_without_type_checks_and_without_headers(
+    name: str, tmp_path: Path
+) -> None:
+    command = [*parity.OURS.split(), "-user", "u.c", "-server", "s.c", "-header", os.devnull]
+    parity.run([*command, str(INTERFACES[name].defs)], cwd=tmp_path)
+    include = [f"-I{parity.HEADERS}", f"-I{parity.FACTS}"]
+    for source in ("u.c", "s.c"):
+        flags = [*STRICT, "-D__MigTypeCheck=0"]
+        parity.run(["cc", *flags, *include, str(tmp_path / source), "-o", os.devnull])
+
+
+def test_both_headers_can_be_included_in_either_order(tmp_path: Path) -> None:
+    parity.generate(parity.OURS, INTERFACES["gamma"], tmp_path)
+    for order in (("gamma.h", "gammaS.h"), ("gammaS.h", "gamma.h", "gamma.h")):
+        source = tmp_path / "both.c"
+        source.write_text("".join(f'#include "{name}"\n' for name in order))
+        include = [f"-I{parity.HEADERS}", f"-I{tmp_path}", f"-I{parity.FACTS}"]
+        parity.run(["cc", *STRICT, *include, str(source), "-o", os.devnull])
+
+
+def test_exported_symbols_are_migs(tmp_path: Path) -> None:
+    parity.generate(parity.OURS, INTERFACES["child_port"], tmp_path)
+    found = set()
+    for side in ("User", "Server"):
+        include = [f"-I{parity.HEADERS}", f"-I{tmp_path}", f"-I{parity.FACTS}"]
+        object_file = str(tmp_path / f"{side}.o")
+        source = str(tmp_path / f"child_port{side}.c")
+        parity.run(["cc", "-c", *include, source, "-o", object_file])
+        listing = parity.run(["nm", "-g", "--defined-only", object_file])
+        found |= {line.split()[-1] for line in listing.splitlines()}
+    assert found == {
+        "child_port_check_in",
+        "child_port_server",
+        "child_port_server_routine",
+        "handle_child_port_subsystem",
+    }
+
+
+HOOKS = """
+extern int hooks;
+#define __DeclareSendSimple(number, name) int declared = 0;
+#define __BeforeSendSimple(number, name) declared = (number) + (int) sizeof(name);
+#define __AfterSendSimple(number, name) hooks += declared;
+"""
+
+
+def test_a_program_can_hook_every_message(tmp_path: Path) -> None:
+    parity.generate(parity.OURS, INTERFACES["child_port"], tmp_path)
+    source = tmp_path / "hooked.c"
+    source.write_text(HOOKS + '#include "child_portUser.c"\n')
+    include = [f"-I{parity.HEADERS}", f"-I{tmp_path}", f"-I{parity.FACTS}"]
+    parity.run(["cc", *STRICT, *include, str(source), "-o", os.devnull])
