@@ -27,6 +27,9 @@ struct right {
     bool from_bootstrap; /* a receive right that bootstrap check-in gave */
 };
 
+/* The types' names, for messages. */
+extern const char *const right_kind_names[RIGHT_KINDS];
+
 /* A new object that owns what `name` refers to. On failure the caller still owns it: NULL. */
 struct right *right_adopt(struct module_state *state, enum right_kind kind, mach_port_name_t name);
 
@@ -43,6 +46,11 @@ struct right *right_expect(struct module_state *state, PyObject *object, enum ri
 /* Each: 0, or -1 with ValueError set (closed, or in use by another thread). */
 int right_pin(struct right *right, mach_port_name_t *name);
 int right_move_begin(struct right *right, mach_port_name_t *name);
+/* The caller owns the right from now on. */
+int right_detach(struct right *right, mach_port_name_t *name);
+
+/* Sets the ValueError for an object that is closed; -1. */
+int right_fail_closed(const struct right *right);
 
 void right_unpin(struct right *right);
 /* The right was consumed: the object is closed. */

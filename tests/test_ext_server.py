@@ -526,6 +526,18 @@ def test_a_check_in_queued_before_its_sender_died_is_still_accepted(service: Ser
     os.close(reader)
 
 
+def test_a_poll_tells_that_the_peer_is_gone(service: Service) -> None:
+    reader, writer = os.pipe()
+    with pytest.raises(ext.TimedOut):
+        service.core.accept(0, watch_fd=reader)
+    ext.check_in(service.tx, TOKEN, None)
+    os.close(writer)
+    assert service.core.accept(0, watch_fd=reader).port is None
+    with pytest.raises(ext.PeerGone):
+        service.core.accept(0, watch_fd=reader)
+    os.close(reader)
+
+
 def test_several_threads_accept_each_message_once(service: Service) -> None:
     total = 200
     lock = threading.Lock()
