@@ -1,0 +1,168 @@
+"""The streams between two Python processes.
+
+    python -m bench.peers STREAM COUNT WARM_UP RECEIVER_CPU SENDER_CPU
+
+is the receiver: it starts the sender, and prints the nanoseconds a message took. The sender lives
+until the receiver has all, so that what it handed over does not die on the way.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle, send_handle
+from typing import Protocol
+
+import child_port
+
+PAYLOAD = bytes(48)
+TOKEN = 0x5EED
+
+
+class Receiver(Protocol):
+    """Receives and releases; `channel` is what the sender needs to find it."""
+
+    channel: str
+    pass_fds: tuple[int, ...]
+
+    def receive(self, count: int) -> None: ...
+
+    def sender_started(self) -> None: ...
+
+
+class CheckInReceiver:
+    def __init__(self) -> None:
+        self.channel = f"child_port.bench.{os.getpid()}"
+        self.pass_fds: tuple[int, ...] = ()
+        self.server = child_port.Server(child_port.bootstrap.check_in(self.channel), token=TOKEN)
+
+    def receive(self, count: int) -> None:
+        accept = self.server.accept
+        for _ in range(count):
+            accept().port.close()
+
+    def sender_started(self) -> None:
+        pass
+
+
+def send_check_ins(channel: str, count: int) -> None:
+    check_in = child_port.check_in
+    server = child_port.bootstrap.look_up(channel)
+    port = child_port.ReceiveRight()
+    right = port.make_send()
+    for _ in range(count):
+        check_in(server, TOKEN, right)
+    wait_for_receiver()
+    port.close()
+
+
+class FdsReceiver:
+    """socket.recv_fds from a SEQPACKET pair."""
+
+    def __init__(self) -> None:
+        self.socket, self.other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.pass_fds: tuple[int, ...] = (self.other.fileno(),)
+        self.channel = str(self.other.fileno())
+
+    def receive(self, count: int) -> None:
+        ours, recv_fds, close = self.socket, socket.recv_fds, os.close
+        for _ in range(count):
+            close(recv_fds(ours, 64, 1)[1][0])
+
+    def sender_started(self) -> None:
+        self.other.close()
+
+
+def send_fds(channel: str, count: int) -> None:
+    send = socket.send_fds
+    payload, (end, _other) = [PAYLOAD], socket.socketpair()
+    fds = [end.fileno()]
+    with socket.socket(fileno=int(channel)) as ours:
+        for _ in range(count):
+            send(ours, payload, fds)
+        wait_for_receiver()
+
+
+class HandleReceiver:
+    """multiprocessing.reduction.recv_handle, with the payload by the same connection."""
+
+    def __init__(self) -> None:
+        ours, other = socket.socketpair()
+        self.connection = Connection(ours.detach())
+        self.other = other
+        self.pass_fds: tuple[int, ...] = (other.fileno(),)
+        self.channel = str(other.fileno())
+
+    def receive(self, count: int) -> None:
+        connection, close = self.connection, os.close
+        for _ in range(count):
+            connection.recv_bytes()
+            close(recv_handle(connection))
+
+    def sender_started(self) -> None:
+        self.other.close()
+
+
+def send_handles(channel: str, count: int) -> None:
+    end, _other = socket.socketpair()
+    handle, receiver = end.fileno(), os.getppid()
+    with Connection(int(channel)) as connection:
+        for _ in range(count):
+            connection.send_bytes(PAYLOAD)
+            send_handle(connection, handle, receiver)
+        wait_for_receiver()
+
+
+RECEIVERS: dict[str, Callable[[], Receiver]] = {
+    "check_in": CheckInReceiver,
+    "send_fds": FdsReceiver,
+    "send_handle": HandleReceiver,
+}
+SENDERS = {"check_in": send_check_ins, "send_fds": send_fds, "send_handle": send_handles}
+
+
+def wait_for_receiver() -> None:
+    sys.stdin.buffer.read()
+
+
+def run_on_cpu(cpu: int) -> None:
+    if cpu >= 0:
+        os.sched_setaffinity(0, {cpu})
+
+
+def receive(stream: str, count: int, warm_up: int, sender_cpu: int) -> float:
+    """Nanoseconds a message."""
+    receiver = RECEIVERS[stream]()
+    command = [sys.executable, "-m", "bench.peers", "send", stream, receiver.channel]
+    with subprocess.Popen(
+        [*command, str(count + warm_up), str(sender_cpu)],
+        stdin=subprocess.PIPE,
+        pass_fds=receiver.pass_fds,
+    ) as sender:
+        receiver.sender_started()
+        receiver.receive(warm_up)
+        start = time.perf_counter_ns()
+        receiver.receive(count)
+        elapsed = time.perf_counter_ns() - start
+        sender.communicate()
+    if sender.returncode != 0:
+        raise SystemExit(f"the sender exited with {sender.returncode}")
+    return elapsed / count
+
+
+def main(arguments: list[str]) -> None:
+    if arguments[0] == "send":
+        _, stream, channel, count, cpu = arguments
+        run_on_cpu(int(cpu))
+        SENDERS[stream](channel, int(count))
+        return
+    stream, count, warm_up, receiver_cpu, sender_cpu = arguments
+    run_on_cpu(int(receiver_cpu))
+    print(f"{receive(stream, int(count), int(warm_up), int(sender_cpu)):.1f}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,108 @@
+/* A stream of 48-byte messages over a SEQPACKET socket pair, each with VARIANT descriptors in
+ * SCM_RIGHTS: what the kernel charges for what a port right is made of on Linux. The first
+ * descriptor is an end of a Unix socket, the second that of a pipe, as for a send right.
+ *
+ * The sender owns the descriptors and keeps them; the receiver closes each one that arrives. */
+#include "peer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { PAYLOAD = 48, MOST_FDS = 2 };
+
+struct packet {
+    char payload[PAYLOAD];
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(MOST_FDS * sizeof(int))];
+    struct iovec vector;
+    struct msghdr header;
+};
+
+static void packet_prepare(struct packet *packet, int fds)
+{
+    packet->vector = (struct iovec){.iov_base = packet->payload, .iov_len = PAYLOAD};
+    packet->header = (struct msghdr){.msg_iov = &packet->vector, .msg_iovlen = 1};
+    if (fds > 0) {
+        packet->header.msg_control = packet->control;
+        packet->header.msg_controllen = CMSG_SPACE((size_t)fds * sizeof(int));
+    }
+}
+
+static void send_all(int socket_fd, const struct stream *stream)
+{
+    struct packet packet = {.payload = {0}};
+    int pair[2], ends[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0 || pipe(ends) != 0)
+        fail("socketpair");
+    const int fds[MOST_FDS] = {pair[0], ends[1]};
+    packet_prepare(&packet, stream->variant);
+    if (stream->variant > 0) {
+        struct cmsghdr *rights = CMSG_FIRSTHDR(&packet.header);
+        rights->cmsg_level = SOL_SOCKET;
+        rights->cmsg_type = SCM_RIGHTS;
+        rights->cmsg_len = CMSG_LEN((size_t)stream->variant * sizeof(int));
+        memcpy(CMSG_DATA(rights), fds, (size_t)stream->variant * sizeof(int));
+    }
+    for (long sent = 0; sent < stream->warm_up + stream->count; sent++) {
+        if (sendmsg(socket_fd, &packet.header, MSG_NOSIGNAL) != PAYLOAD)
+            fail("sendmsg");
+    }
+    /* Until the receiver hangs up. */
+    (void)recv(socket_fd, packet.payload, PAYLOAD, 0);
+}
+
+static void receive(int socket_fd, struct packet *packet, int expected)
+{
+    packet_prepare(packet, expected);
+    if (recvmsg(socket_fd, &packet->header, MSG_CMSG_CLOEXEC) != PAYLOAD)
+        fail("recvmsg");
+    if (expected == 0)
+        return;
+    const struct cmsghdr *rights = CMSG_FIRSTHDR(&packet->header);
+    int fds[MOST_FDS];
+    size_t size = (size_t)expected * sizeof(int);
+    if (rights == NULL || rights->cmsg_len != CMSG_LEN(size)) {
+        errno = EPROTO;
+        fail("descriptors");
+    }
+    memcpy(fds, CMSG_DATA(rights), size);
+    for (int i = 0; i < expected; i++)
+        close(fds[i]);
+}
+
+static uint64_t receive_all(int socket_fd, const struct stream *stream)
+{
+    struct packet packet = {.payload = {0}};
+    for (long i = 0; i < stream->warm_up; i++)
+        receive(socket_fd, &packet, stream->variant);
+    uint64_t start = nanoseconds();
+    for (long i = 0; i < stream->count; i++)
+        receive(socket_fd, &packet, stream->variant);
+    return nanoseconds() - start;
+}
+
+int main(int argc, char **argv)
+{
+    struct stream stream = stream_arguments(argc, argv);
+    int pair[2];
+    if (stream.variant < 0 || stream.variant > MOST_FDS)
+        fail("descriptors: 0 to 2");
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+        fail("socketpair");
+    pid_t sender = fork();
+    if (sender < 0)
+        fail("fork");
+    if (sender == 0) {
+        close(pair[1]);
+        run_on_cpu(stream.sender_cpu);
+        send_all(pair[0], &stream);
+        _exit(0);
+    }
+    close(pair[0]);
+    run_on_cpu(stream.receiver_cpu);
+    uint64_t elapsed = receive_all(pair[1], &stream);
+    close(pair[1]);
+    return stream_finish(&stream, elapsed, sender);
+}
