@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import struct
 import subprocess
 import sys
 import sysconfig
+import threading
 from pathlib import Path
+from typing import TypeVar
 
 from child_port import _child_port as ext
 
@@ -18,6 +21,22 @@ TOKEN = 0xFEDCBA9876543210
 DEAD = 0xFFFFFFFF
 
 MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE, COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE = range(16, 22)
+
+
+RightType = TypeVar("RightType", bound=ext.Right)
+
+
+def port_of(check_in: ext.CheckIn, kind: type[RightType]) -> RightType:
+    """The check-in's port, which must be of this kind."""
+    port = check_in.port
+    assert type(port) is kind
+    return port
+
+
+def signal_main_thread(number: int) -> None:
+    ident = threading.main_thread().ident
+    assert ident is not None
+    signal.pthread_kill(ident, number)
 
 
 def drain_references(kind: type[ext.Right], name: int) -> int:

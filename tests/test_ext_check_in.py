@@ -23,6 +23,8 @@ from ext_support import (
     drain_references,
     fill_queue,
     open_descriptors,
+    port_of,
+    signal_main_thread,
 )
 
 
@@ -74,7 +76,7 @@ def test_move_send_closes_the_object(pair: Pair, other: ext.ReceiveRight) -> Non
     tx = other.make_send()
     ext.check_in(pair.tx, TOKEN, tx, MOVE_SEND)
     assert tx.closed
-    pair.accept().port.detach()
+    port_of(pair.accept(), ext.SendRight).detach()
     assert drain_references(ext.SendRight, other.name) == 1
 
 
@@ -124,9 +126,9 @@ def test_no_port_arrives_as_none(pair: Pair) -> None:
 def test_names_do_for_objects(pair: Pair, other: ext.ReceiveRight) -> None:
     with other.make_send() as tx:
         ext.check_in(pair.tx.name, TOKEN, tx.name, COPY_SEND)
-        pair.accept().port.close()
+        port_of(pair.accept(), ext.SendRight).close()
         ext.check_in(pair.tx.name, TOKEN, other.name, MAKE_SEND)
-        pair.accept().port.close()
+        port_of(pair.accept(), ext.SendRight).close()
         assert not tx.dead
 
 
@@ -171,7 +173,7 @@ def test_the_servers_own_right_can_be_handed_to_it(pair: Pair) -> None:
     assert tx.closed
     for _ in range(2):
         with pair.accept() as check_in:
-            assert check_in.port.name == pair.rx.name
+            assert port_of(check_in, ext.SendRight).name == pair.rx.name
 
 
 @pytest.mark.parametrize("token", [0, 1, 2**63, 2**64 - 1, True])
@@ -398,7 +400,7 @@ def test_a_blocked_check_in_goes_on_once_there_is_room(pair: Pair, other: ext.Re
     for _ in range(queued):
         assert pair.accept().port is None
     with pair.accept() as check_in:
-        assert check_in.port.name == other.name
+        assert port_of(check_in, ext.SendRight).name == other.name
     thread.join()
     assert tx.closed
     assert drain_references(ext.SendRight, other.name) == 0
@@ -446,8 +448,7 @@ def test_ctrl_c_ends_a_blocked_check_in_and_gives_the_right_back(
     pair: Pair, other: ext.ReceiveRight
 ) -> None:
     fill_queue(pair.tx)
-    main = threading.main_thread().ident
-    timer = threading.Timer(0.05, lambda: signal.pthread_kill(main, signal.SIGINT))
+    timer = threading.Timer(0.05, signal_main_thread, [signal.SIGINT])
     timer.start()
     with other.make_send() as tx:
         with pytest.raises(KeyboardInterrupt):
@@ -462,8 +463,7 @@ def test_a_signal_that_is_handled_does_not_end_a_check_in(pair: Pair) -> None:
     fill_queue(pair.tx)
     seen: list[int] = []
     old = signal.signal(signal.SIGUSR1, lambda number, frame: seen.append(number))
-    main = threading.main_thread().ident
-    timer = threading.Timer(0.05, lambda: signal.pthread_kill(main, signal.SIGUSR1))
+    timer = threading.Timer(0.05, signal_main_thread, [signal.SIGUSR1])
     timer.start()
     try:
         started = time.monotonic()

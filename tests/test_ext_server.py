@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +31,8 @@ from ext_support import (
     check_in_body,
     drain_references,
     open_descriptors,
+    port_of,
+    signal_main_thread,
 )
 
 
@@ -103,7 +105,8 @@ def test_a_rights_owner_that_dies_leaves_a_dead_right(program: Path, service: Se
         check_in = service.core.accept(GENEROUS)
     with check_in:
         deadline = time.monotonic() + GENEROUS
-        while not check_in.port.dead:
+        right = port_of(check_in, ext.SendRight)
+        while not right.dead:
             assert time.monotonic() < deadline
             time.sleep(0.001)
 
@@ -147,7 +150,7 @@ def test_bad_arguments_to_a_core() -> None:
             with pytest.raises(TypeError):
                 core.accept(**kwargs)
         with pytest.raises(TypeError):
-            core.accept(0, None)  # type: ignore[misc]
+            core.accept(0, None)  # type: ignore[call-arg]
         with pytest.raises(ValueError, match="watch_fd"):
             core.accept(0, watch_fd=-2)
         with pytest.raises(OSError, match="descriptor"):
@@ -236,7 +239,7 @@ def test_a_reply_port_that_a_sender_added_is_given_back(
     before = open_descriptors()
     for _ in range(20):
         assert stranger.send(check_in_body(), port_at=4, reply=True) == 0
-        service.core.accept(GENEROUS).port.close()
+        port_of(service.core.accept(GENEROUS), ext.SendRight).close()
     assert open_descriptors() <= before + 2
 
 
@@ -290,9 +293,7 @@ def test_a_flood_of_strangers_does_not_hold_the_deadline_up(
         assert service.core.accept(GENEROUS).port is None
     finally:
         stop.set()
-        drain = threading.Thread(target=lambda: [t.join() for t in threads])
-        drain.start()
-        while drain.is_alive():
+        while any(thread.is_alive() for thread in threads):
             with pytest.raises(ext.TimedOut):
                 service.core.accept(0.05)
     assert service.core.stats["bad_token"] > 0
@@ -360,8 +361,8 @@ def test_thousands_of_check_ins_leave_nothing_open(service: Service) -> None:
 # --- how a wait ends ----------------------------------------------------------------------------
 
 
-def after(seconds: float, action: object) -> threading.Timer:
-    timer = threading.Timer(seconds, action)  # type: ignore[arg-type]
+def after(seconds: float, action: Callable[[], object]) -> threading.Timer:
+    timer = threading.Timer(seconds, action)
     timer.start()
     return timer
 
@@ -415,8 +416,7 @@ def test_cancel_ends_every_wait_now_and_later(service: Service) -> None:
 
 @pytest.mark.parametrize("watch", [False, True], ids=["alone", "watching"])
 def test_ctrl_c_ends_a_wait(service: Service, watch: bool) -> None:
-    main = threading.main_thread().ident
-    timer = after(0.05, lambda: signal.pthread_kill(main, signal.SIGINT))  # type: ignore[arg-type]
+    timer = after(0.05, lambda: signal_main_thread(signal.SIGINT))
     token = ext.CancelToken() if watch else None
     with pytest.raises(KeyboardInterrupt):
         service.core.accept(GENEROUS, cancel=token)
@@ -426,8 +426,7 @@ def test_ctrl_c_ends_a_wait(service: Service, watch: bool) -> None:
 def test_cancel_from_a_signal_handler(service: Service) -> None:
     token = ext.CancelToken()
     old = signal.signal(signal.SIGUSR1, lambda number, frame: token.cancel())
-    main = threading.main_thread().ident
-    timer = after(0.05, lambda: signal.pthread_kill(main, signal.SIGUSR1))  # type: ignore[arg-type]
+    timer = after(0.05, lambda: signal_main_thread(signal.SIGUSR1))
     try:
         with pytest.raises(ext.Cancelled):
             service.core.accept(GENEROUS, cancel=token)
@@ -458,7 +457,7 @@ def test_moving_the_port_ends_a_wait(service: Service, watch: bool) -> None:
     with pytest.raises(ext.PortChanged):
         core.accept(GENEROUS, cancel=ext.CancelToken() if watch else None)
     timer.join()
-    service.core.accept(GENEROUS).port.close()
+    port_of(service.core.accept(GENEROUS), ext.ReceiveRight).close()
 
 
 def test_a_pipe_at_its_end_means_that_the_peer_is_gone(service: Service) -> None:
@@ -568,7 +567,7 @@ def test_several_threads_accept_each_message_once(service: Service) -> None:
 # --- fileno -------------------------------------------------------------------------------------
 
 
-def readable(descriptor: object) -> bool:
+def readable(descriptor: ext.ServerCore) -> bool:
     return bool(select.select([descriptor], [], [], 0)[0])
 
 
@@ -651,5 +650,5 @@ def test_send_once_rights_check_in_too(service: Service) -> None:
     with ext.ReceiveRight() as rx:
         ext.check_in(service.tx, TOKEN, rx, MAKE_SEND_ONCE)
         with service.core.accept(GENEROUS) as check_in:
-            ext.check_in(check_in.port, 9, None)
+            ext.check_in(port_of(check_in, ext.SendOnceRight), 9, None)
         assert ext.ServerCore(rx, 9).accept(GENEROUS).token == 9
