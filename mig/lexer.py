@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from mig.diagnostics import Location, MigError
+from mig.diagnostics import Location
 
 
 class Kind(Enum):
@@ -28,6 +28,7 @@ class Kind(Enum):
     STRING = auto()
     QSTRING = auto()
     FILENAME = auto()
+    ERROR = auto()
     END = auto()
 
 
@@ -154,7 +155,10 @@ MAX_NUMBER = 0x7FFFFFFF
 
 
 def tokenize(text: str, filename: str) -> Iterator[Token]:
-    """Yield the tokens of preprocessed ``text``, ending with one END token."""
+    """Yield the tokens of preprocessed ``text``, ending with one END token.
+
+    What is no token yields an ERROR token whose value is the message, and the scan goes on.
+    """
     file, line = filename, 0
     raw: Kind | None = None
     nesting = 0  # a semicolon between parentheses separates arguments, not statements
@@ -173,41 +177,43 @@ def tokenize(text: str, filename: str) -> Iterator[Token]:
         while position < len(text_line):
             where = Location(file, line, position + 1, text_line)
             if raw is not None and not text_line[position].isspace():
-                token = _raw_token(raw, text_line, position, where)
-                raw = None
-            else:
-                match = _TOKEN.match(text_line, position)
+                kind, raw = raw, None
+                match = _RAW_PATTERN[kind].match(text_line, position)
                 if match is None:
-                    raise MigError(where, f"illegal character {text_line[position]!r}")
-                position = match.end()
-                if match.lastgroup == "space":
+                    yield Token(Kind.ERROR, f"expected {_RAW_NAME[kind]}", where)
                     continue
-                token = _ordinary_token(match, where)
-                if statement_start and token.kind is Kind.KEYWORD:
-                    raw = _RAW_AFTER.get(token.value)
-                nesting = max(0, nesting + (token.value == "(") - (token.value == ")"))
-                statement_start = token.value == ";" and nesting == 0
-                yield token
+                yield Token(kind, match[0], where)
+                position = match.end()
                 continue
-            position += len(token.value)
+            match = _TOKEN.match(text_line, position)
+            if match is None:
+                yield Token(Kind.ERROR, f"illegal character {text_line[position]!r}", where)
+                position += 1
+                continue
+            position = match.end()
+            if match.lastgroup == "space":
+                continue
+            if match.lastgroup == "number" and not _fits(match[0]):
+                yield Token(Kind.ERROR, f"number too large: {match[0][:24]}", where)
+            token = _ordinary_token(match, where)
+            if statement_start and token.kind is Kind.KEYWORD:
+                raw = _RAW_AFTER.get(token.value)
+            nesting = max(0, nesting + (token.value == "(") - (token.value == ")"))
+            statement_start = token.value == ";" and nesting == 0
             yield token
     yield Token(Kind.END, "", where)
 
 
-def _raw_token(kind: Kind, line: str, position: int, where: Location) -> Token:
-    match = _RAW_PATTERN[kind].match(line, position)
-    if match is None:
-        raise MigError(where, f"expected {_RAW_NAME[kind]}")
-    return Token(kind, match[0], where)
+def _fits(digits: str) -> bool:
+    digits = digits.lstrip("0") or "0"
+    return len(digits) <= 10 and int(digits) <= MAX_NUMBER
 
 
 def _ordinary_token(match: re.Match[str], where: Location) -> Token:
     value = match[0]
     if match.lastgroup == "number":
         digits = value.lstrip("0") or "0"
-        if len(digits) > 10 or int(digits) > MAX_NUMBER:
-            raise MigError(where, f"number too large: {value[:24]}")
-        return Token(Kind.NUMBER, digits, where)
+        return Token(Kind.NUMBER, digits if _fits(value) else "1", where)
     if match.lastgroup == "punct":
         return Token(Kind.PUNCT, value, where)
     lower = value.lower()

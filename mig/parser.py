@@ -56,14 +56,22 @@ class Parser:
         self._tokens = tokens
         self._diagnostics = diagnostics
         self._depth = 0
-        self._token = next(tokens)
+        self._token = self._next()
 
     # -- tokens ---------------------------------------------------------------------------------
+
+    def _next(self) -> Token:
+        """The next token from the lexer, after reporting what is none."""
+        token = next(self._tokens)
+        while token.kind is Kind.ERROR:
+            self._diagnostics.error(MigError(token.where, token.value))
+            token = next(self._tokens)
+        return token
 
     def _advance(self) -> Token:
         token = self._token
         if token.kind is not Kind.END:
-            self._token = next(self._tokens)
+            self._token = self._next()
         return token
 
     def _is(self, value: str) -> bool:
@@ -115,12 +123,7 @@ class Parser:
         """After an error, go on after the semicolon that ends the statement."""
         nesting = 0
         while self._token.kind is not Kind.END:
-            try:
-                token = self._advance()
-            except MigError as error:
-                self._diagnostics.error(error)
-                self._token = Token(Kind.END, "", error.where)
-                return
+            token = self._advance()
             if token.value == "(" and token.kind is Kind.PUNCT:
                 nesting += 1
             elif token.value == ")" and token.kind is Kind.PUNCT:

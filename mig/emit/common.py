@@ -184,6 +184,8 @@ def write_rcs_id(w: Writer, interface: Interface, side: str) -> None:
 
 def write_name_map(w: Writer, interface: Interface) -> None:
     """Define ``subsystem_to_name_map_NAME``: initializers of {name, message id} pairs."""
+    if not interface.routines:
+        return
     name = f"subsystem_to_name_map_{interface.name}"
     w.line(f"#ifndef {name}")
     w.line(f"#define {name} \\")

@@ -1,0 +1,320 @@
+"""The MIG language, construct by construct, and what the compiler does with each.
+
+Every row is a test: its text is compiled, and a row that says "generated" is also generated and
+compiled as C. ``mig/README.md`` carries the table; ``python tests/mig/language.py --write`` renews
+it, ``--check`` says whether it is up to date.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+README = ROOT / "mig" / "README.md"
+BEGIN = "<!-- language table: made by tests/mig/language.py -->"
+END = "<!-- end of the language table -->"
+
+
+class Outcome(Enum):
+    """What becomes of a construct."""
+
+    GENERATED = "generated"
+    IGNORED = "accepted, without effect"
+    REFUSED = "parsed, refused"
+    ERROR = "not MIG"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One construct. ``text`` stands after ``PRELUDE``; ``says`` is part of the message."""
+
+    group: str
+    construct: str
+    text: str
+    outcome: Outcome = Outcome.GENERATED
+    says: str = ""
+
+
+PRELUDE = """\
+#include <mach/std_types.defs>
+#include <mach/mach_types.defs>
+subsystem sample 7000;
+type bytes_t = array[*:16] of uint8_t;
+type text_t = c_string[16];
+type name_t = c_string[*:16];
+type box_t = struct[4] of uint32_t;
+type row_t = array[4] of uint32_t;
+import "sample_types.h";
+"""
+TYPES = """\
+#include <stdint.h>
+#include <mach/mach.h>
+typedef uint8_t bytes_t[16];
+typedef char text_t[16];
+typedef char name_t[16];
+typedef struct { uint32_t v[4]; } box_t;
+typedef uint32_t row_t[4];
+typedef struct thing *thing_t;
+extern thing_t thing_in(mach_port_t);
+extern mach_port_t thing_out(thing_t);
+extern void thing_done(thing_t);
+#define PATIENCE 50
+#define MY_OPTION 0
+"""
+
+
+def _argument(text: str, kind: str = "routine") -> str:
+    return f"{kind} r(s : mach_port_t; {text});"
+
+
+G, X, R, E = Outcome.GENERATED, Outcome.IGNORED, Outcome.REFUSED, Outcome.ERROR
+_KERNEL = "they are for stubs inside the kernel"
+_OOL = "out-of-line data is not generated"
+_NATIVE = "native C types are not generated"
+_PORT_ARRAY = "arrays of ports are not generated"
+
+ROWS = (
+    Row("Statements", "`subsystem name base`", "subsystem other 8000;", X, "will be ignored"),
+    Row("Statements", "`subsystem kerneluser …`", "subsystem kerneluser k 1;", R, _KERNEL),
+    Row("Statements", "`subsystem kernelserver …`", "subsystem KernelServer k 1;", R, _KERNEL),
+    Row(
+        "Statements",
+        "`userprefix`, `serverprefix`",
+        f"userprefix u_; serverprefix s_; {_argument('n : int')}",
+    ),
+    Row("Statements", "`serverdemux`", f"serverdemux my_demux; {_argument('n : int')}"),
+    Row("Statements", "`routine`", _argument("n : int; out m : int")),
+    Row("Statements", "`simpleroutine`", _argument("n : int", "simpleroutine")),
+    Row("Statements", "`skip`", f"skip; {_argument('n : int')}"),
+    Row(
+        "Statements",
+        "`import`, `uimport`, `simport`, `iimport`, `dimport`",
+        "import <stdint.h>; uimport <stddef.h>; simport <stddef.h>;"
+        ' iimport "sample_types.h"; dimport <stdint.h>;',
+    ),
+    Row("Statements", "`msgoption`", f"msgoption MY_OPTION; {_argument('n : int')}"),
+    Row(
+        "Statements",
+        "`waittime`, `nowaittime`",
+        f"waittime PATIENCE; {_argument('n : int')} nowaittime;",
+    ),
+    Row(
+        "Statements",
+        "`sendtime`, `nosendtime`",
+        f"sendtime PATIENCE; {_argument('n : int')} nosendtime;",
+    ),
+    Row("Statements", "`rcsid`", f'rcsid "sample 1.0"; {_argument("n : int")}'),
+    Row("Statements", "`error`", f"error my_error; {_argument('n : int')}", X),
+    Row(
+        "Statements",
+        "`usertypelimit`, `onstacklimit`",
+        f"usertypelimit 100; onstacklimit 200; {_argument('n : int')}",
+        X,
+        "use -maxonstack",
+    ),
+    Row("Statements", "`usespecialreplyport 1`", "usespecialreplyport 1;", R, "not generated"),
+    Row("Statements", "`consumeonsenderror`", "consumeonsenderror Timeout;", R, "not generated"),
+    Row(
+        "Statements",
+        "`procedure`, `simpleprocedure`, `function`",
+        "procedure p(s : mach_port_t);",
+        E,
+        "no longer part of MIG",
+    ),
+    Row(
+        "Statements",
+        "`#include`, `#if`, macros, line markers",
+        f"#define TWICE 2\n#if TWICE == 2\n{_argument('n : int')}\n#endif",
+    ),
+    Row(
+        "Types",
+        "`type new = old`",
+        f"type mine = uint32_t ctype: uint32_t; {_argument('n : mine')}",
+    ),
+    Row(
+        "Types",
+        "`MACH_MSG_TYPE_INTEGER_8` … `_64`, `_CHAR`, `_BYTE`, `_BOOLEAN`, `_REAL_32`, `_REAL_64`",
+        "type d = MACH_MSG_TYPE_REAL_64 ctype: double;"
+        " type f = MACH_MSG_TYPE_REAL_32 ctype: float;"
+        + _argument("a : d; b : f; c : uint8_t; e : int64_t; g : boolean_t"),
+    ),
+    Row(
+        "Types",
+        "`MACH_MSG_TYPE_` `COPY_SEND`, `MAKE_SEND`, `MOVE_SEND`, `MAKE_SEND_ONCE`,"
+        " `MOVE_SEND_ONCE`, `MOVE_RECEIVE`, `PORT_…`, `PORT_NAME`",
+        _argument(
+            "a : mach_port_copy_send_t; b : mach_port_make_send_t; c : mach_port_move_send_t;"
+            " d : mach_port_make_send_once_t; e : mach_port_move_send_once_t;"
+            " f : mach_port_move_receive_t"
+        ),
+    ),
+    Row(
+        "Types",
+        "`polymorphic`, and `sent | received` pairs",
+        "type half = polymorphic | MACH_MSG_TYPE_PORT_SEND ctype: mach_port_t;"
+        + _argument("a : mach_port_poly_t; b : half; out c : mach_port_poly_t"),
+    ),
+    Row("Types", "`struct[n] of`", _argument("b : box_t; out c : box_t; inout d : box_t")),
+    Row("Types", "`array[n] of`", _argument("b : row_t; out c : row_t; inout d : row_t")),
+    Row(
+        "Types", "`array[*:n] of`", _argument("b : bytes_t; n : int; c : bytes_t; out d : bytes_t")
+    ),
+    Row(
+        "Types",
+        "`c_string[n]`, `c_string[*:n]`",
+        _argument("a : text_t; b : name_t; out c : text_t; out d : name_t"),
+    ),
+    Row(
+        "Types",
+        "integer expressions in bounds",
+        f"type four = array[(2 + 6) / 2 * 1 - 0] of uint32_t ctype: row_t; {_argument('a : four')}",
+    ),
+    Row(
+        "Types",
+        "`ctype`, `cusertype`, `cservertype`",
+        f"type mine = uint32_t cusertype: natural_t cservertype: uint32_t; {_argument('n : mine')}",
+    ),
+    Row(
+        "Types",
+        "`intran`, `outtran`, `destructor`",
+        "type thing = mach_port_t cusertype: mach_port_t intran: thing_t thing_in(mach_port_t)"
+        " outtran: mach_port_t thing_out(thing_t) destructor: thing_done(thing_t);"
+        + _argument("t : thing; out u : thing"),
+    ),
+    Row(
+        "Types",
+        "`array[] of`, `array[*] of` (indefinite)",
+        f"type any = array[] of uint8_t; {_argument('a : any')}",
+        R,
+        _OOL,
+    ),
+    Row(
+        "Types",
+        "`^` (out of line)",
+        f"type far = ^array[] of uint8_t; {_argument('a : far')}",
+        R,
+        _OOL,
+    ),
+    Row(
+        "Types",
+        "arrays of ports",
+        f"type some = array[3] of mach_port_t; {_argument('a : some')}",
+        R,
+        _PORT_ARRAY,
+    ),
+    Row(
+        "Types",
+        "`pointerto`, `pointertoifnot`, `valueof`",
+        _argument("a : valueof(unsigned int)"),
+        R,
+        _NATIVE,
+    ),
+    Row(
+        "Types",
+        "long form, `(TYPE, bits)`",
+        "type old = (MACH_MSG_TYPE_INTEGER_32, 32);",
+        E,
+        "aren't allowed any longer",
+    ),
+    Row(
+        "Arguments",
+        "`in`, `out`, `inout`, and none",
+        _argument("a : int; in b : int; out c : int; inout d : int"),
+    ),
+    Row(
+        "Arguments",
+        "a type declared on the spot",
+        _argument("b : here = struct[4] of uint32_t ctype: box_t"),
+    ),
+    Row("Arguments", "`requestport`", "routine r(in n : int; requestport s : mach_port_t);"),
+    Row(
+        "Arguments",
+        "`replyport`, `sreplyport`, `ureplyport`",
+        _argument("replyport p : mach_port_make_send_once_t; n : int"),
+    ),
+    Row(
+        "Arguments",
+        "`waittime`, `sendtime`, `msgoption`",
+        _argument("waittime w : natural_t; msgoption o : integer_t; out n : int"),
+    ),
+    Row("Arguments", "`msgseqno`", _argument("msgseqno q : natural_t")),
+    Row(
+        "Arguments",
+        "`sectoken`, `serversectoken`, `usersectoken`",
+        _argument("serversectoken t : security_token_t; out n : int"),
+    ),
+    Row(
+        "Arguments",
+        "`audittoken`, `serveraudittoken`, `useraudittoken`",
+        _argument("serveraudittoken t : audit_token_t; out n : int"),
+    ),
+    Row(
+        "Arguments", "`servercontexttoken`", _argument("servercontexttoken c : mach_port_context_t")
+    ),
+    Row(
+        "Arguments", "`serverimpl`, `userimpl`", _argument("serverimpl x : int"), R, "not generated"
+    ),
+    Row("Flags", "`countinout`", _argument("out b : bytes_t, CountInOut")),
+    Row(
+        "Flags",
+        "`retcode`",
+        _argument("c : kern_return_t, RetCode; p : mach_port_t", "simpleroutine"),
+    ),
+    Row(
+        "Flags", "`samecount`", _argument("a : bytes_t; b : bytes_t, SameCount"), R, "not generated"
+    ),
+    Row(
+        "Flags",
+        "`dealloc`, `notdealloc`, `dealloc[]`, `physicalcopy`, `overwrite` on inline data",
+        _argument("a : int, Dealloc; b : int, PhysicalCopy; out c : int, Overwrite"),
+        X,
+        "is ignored",
+    ),
+    Row("Flags", "`auto`, `const`", _argument("a : int, Auto; b : int, Const"), X),
+)
+
+
+def table() -> str:
+    """The table in Markdown."""
+    lines = ["| construct | what becomes of it |", "|---|---|"]
+    group = ""
+    for row in ROWS:
+        if row.group != group:
+            group = row.group
+            lines.append(f"| **{group}** | |")
+        construct = row.construct.replace("|", "\\|")
+        note = f": “…{row.says}…”" if row.says and row.outcome is not Outcome.GENERATED else ""
+        lines.append(f"| {construct} | {row.outcome.value}{note} |")
+    counts = ", ".join(
+        f"{sum(r.outcome is outcome for r in ROWS)} {outcome.value}" for outcome in Outcome
+    )
+    return "\n".join([*lines, "", f"{len(ROWS)} rows: {counts}."])
+
+
+def renewed(text: str) -> str:
+    """The README's text with the table as it should be."""
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+
+
+def main(arguments: list[str]) -> int:
+    """Command line: ``--write`` or ``--check``."""
+    text = README.read_text(encoding="utf-8")
+    if arguments == ["--write"]:
+        README.write_text(renewed(text), encoding="utf-8")
+        return 0
+    if arguments == ["--check"]:
+        if text == renewed(text):
+            return 0
+        print("mig/README.md: the language table is out of date: run tests/mig/language.py --write")
+        return 1
+    print("usage: language.py --write | --check")
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
