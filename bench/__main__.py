@@ -29,7 +29,7 @@ def resources() -> dict[str, dict[str, float]]:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9, help="runs of each stream (9)")
+    parser.add_argument("--rounds", type=int, default=21, help="runs of each stream (21)")
     parser.add_argument("--quick", action="store_true", help="short runs that prove nothing")
     parser.add_argument("--write", action="store_true", help="write bench/RESULTS.md")
     arguments = parser.parse_args()

@@ -67,15 +67,15 @@ AIMS = (
 def streams(raw: Path, mach: Path) -> list[Stream]:
     python = (sys.executable, "-m", "bench.peers")
     return [
-        Stream("raw0", "C, raw, 48 bytes, no descriptor", (str(raw), "0"), 150_000),
-        Stream("raw1", "C, raw, 48 bytes, one descriptor", (str(raw), "1"), 100_000),
-        Stream("raw2", "C, raw, 48 bytes, two descriptors", (str(raw), "2"), 100_000),
-        Stream("mach0", "C, mach_msg without a right", (str(mach), "0"), 150_000),
-        Stream("mach1", "C, check-in by the generated stubs", (str(mach), "1"), 100_000),
-        Stream("check_in", "Python, check_in → Server.accept", (*python, "check_in"), 50_000),
-        Stream("send_fds", "Python, send_fds → recv_fds", (*python, "send_fds"), 50_000),
+        Stream("raw0", "C, raw, 48 bytes, no descriptor", (str(raw), "0"), 60_000),
+        Stream("raw1", "C, raw, 48 bytes, one descriptor", (str(raw), "1"), 50_000),
+        Stream("raw2", "C, raw, 48 bytes, two descriptors", (str(raw), "2"), 50_000),
+        Stream("mach0", "C, mach_msg without a right", (str(mach), "0"), 60_000),
+        Stream("mach1", "C, check-in by the generated stubs", (str(mach), "1"), 50_000),
+        Stream("check_in", "Python, check_in → Server.accept", (*python, "check_in"), 20_000),
+        Stream("send_fds", "Python, send_fds → recv_fds", (*python, "send_fds"), 20_000),
         Stream(
-            "send_handle", "Python, send_handle → recv_handle", (*python, "send_handle"), 30_000
+            "send_handle", "Python, send_handle → recv_handle", (*python, "send_handle"), 10_000
         ),
     ]
 
