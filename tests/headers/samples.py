@@ -7,7 +7,7 @@ error, so that none goes unseen.
 from __future__ import annotations
 
 _OPTIONS = tuple(f"(MACH_RCV_MSG | ({n} << 24))" for n in range(16))
-_BITS = ("0", "0x1513", "0x80001112u", "0x0011130fu", "0xffffffffu")
+_BITS = ("0u", "0x1513u", "0x80001112u", "0x0011130fu", "0xffffffffu")
 _DISPOSITIONS = tuple(str(n) for n in range(14, 24))
 _NAMES = ("0u", "0x103u", "0xabcdef12u", "0xffffffffu")
 _CODES = ("0", "17", "0x10004003", "0x3fffffff")

@@ -114,10 +114,6 @@ extern kern_return_t mach_port_set_seqno(ipc_space_t task, mach_port_name_t name
 extern kern_return_t mach_port_set_mscount(ipc_space_t task, mach_port_name_t name,
                                            mach_port_mscount_t mscount);
 
-/* Are there send rights to this receive right's port: 1 or 0. */
-extern kern_return_t mach_port_get_srights(ipc_space_t task, mach_port_name_t name,
-                                           mach_port_rights_t *srights);
-
 /* The word that the program attached to a receive right. */
 extern kern_return_t mach_port_get_context(ipc_space_read_t task, mach_port_name_t name,
                                            mach_port_context_t *context);
