@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from headers.assertions import Comparison, c_file, compare, headers_below
 from headers.samples import ABSENT_HEADERS, NOT_IN_LIBSYSTEM, UNDECLARED
 from headers.surface import Record, bit_offsets, include_all, read_surface
-from headers.toolchain import ARCHITECTURES, INCLUDE, HeaderSet, apple, apple_exports, ours
+from headers.toolchain import ARCHITECTURES, INCLUDE, HeaderSet, apple, apple_exports, ours, ziglang
 
 _STRICT = ("-Werror=incompatible-pointer-types", "-Wno-deprecated-declarations")
 
@@ -177,6 +177,8 @@ def main() -> int:
     parser.add_argument("--include", type=Path, default=INCLUDE, help="the headers to compare")
     parser.add_argument("--write", type=Path, help="where to keep the generated C file")
     arguments = parser.parse_args()
+    if ziglang() is None:
+        parser.error("Apple's headers come with ziglang: python -m pip install ziglang")
     report = run(arguments.include.resolve(), arguments.write)
     print(report.text())
     return 1 if report.differences else 0

@@ -51,7 +51,7 @@ class HeaderSet:
 def _libraries() -> Path:
     package = ziglang()
     if package is None:
-        raise RuntimeError("ziglang is not installed: python -m pip install ziglang")
+        raise RuntimeError("ziglang is not installed")
     return package / "lib"
 
 

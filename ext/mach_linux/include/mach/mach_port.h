@@ -38,17 +38,10 @@ extern kern_return_t mach_port_type(ipc_space_t task, mach_port_name_t name,
 
 /*
  * A new receive right, port set or dead name, which the caller owns; a dead name has one user
- * reference. Other kinds are KERN_INVALID_VALUE. With _name the caller chooses the name:
- * KERN_NAME_EXISTS if it is taken.
+ * reference. Other kinds are KERN_INVALID_VALUE.
  */
 extern kern_return_t mach_port_allocate(ipc_space_t task, mach_port_right_t right,
                                         mach_port_name_t *name);
-extern kern_return_t mach_port_allocate_name(ipc_space_t task, mach_port_right_t right,
-                                             mach_port_name_t name);
-
-/* Not offered: KERN_NOT_SUPPORTED. */
-extern kern_return_t mach_port_rename(ipc_space_t task, mach_port_name_t old_name,
-                                      mach_port_name_t new_name);
 
 /*
  * A new port as the options say, with a context. The caller owns the receive right, and with
@@ -107,18 +100,6 @@ extern kern_return_t mach_port_get_attributes(ipc_space_read_t task, mach_port_n
 extern kern_return_t mach_port_set_attributes(ipc_space_t task, mach_port_name_t name,
                                               mach_port_flavor_t flavor, mach_port_info_t port_info,
                                               mach_msg_type_number_t port_infoCnt);
-
-/* Set a receive right's counters of messages received and of send rights made. */
-extern kern_return_t mach_port_set_seqno(ipc_space_t task, mach_port_name_t name,
-                                         mach_port_seqno_t seqno);
-extern kern_return_t mach_port_set_mscount(ipc_space_t task, mach_port_name_t name,
-                                           mach_port_mscount_t mscount);
-
-/* The word that the program attached to a receive right. */
-extern kern_return_t mach_port_get_context(ipc_space_read_t task, mach_port_name_t name,
-                                           mach_port_context_t *context);
-extern kern_return_t mach_port_set_context(ipc_space_t task, mach_port_name_t name,
-                                           mach_port_context_t context);
 
 /*
  * Port sets. A receive right may be in several; move_member leaves it in one, or in none if that is

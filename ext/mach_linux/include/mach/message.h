@@ -42,21 +42,21 @@ typedef integer_t mach_msg_id_t;
 
 #define MACH_MSGH_BITS(remote, local) ((remote) | ((local) << 8))
 #define MACH_MSGH_BITS_SET_PORTS(remote, local, voucher)                                           \
-    (((remote)&MACH_MSGH_BITS_REMOTE_MASK) | (((local) << 8) & MACH_MSGH_BITS_LOCAL_MASK) |        \
+    (((remote) & MACH_MSGH_BITS_REMOTE_MASK) | (((local) << 8) & MACH_MSGH_BITS_LOCAL_MASK) |      \
      (((voucher) << 16) & MACH_MSGH_BITS_VOUCHER_MASK))
 #define MACH_MSGH_BITS_SET(remote, local, voucher, other)                                          \
     (MACH_MSGH_BITS_SET_PORTS((remote), (local), (voucher)) |                                      \
      ((other) & ~(mach_msg_bits_t)MACH_MSGH_BITS_PORTS_MASK))
 
-#define MACH_MSGH_BITS_REMOTE(bits) ((bits)&MACH_MSGH_BITS_REMOTE_MASK)
-#define MACH_MSGH_BITS_LOCAL(bits) (((bits)&MACH_MSGH_BITS_LOCAL_MASK) >> 8)
-#define MACH_MSGH_BITS_VOUCHER(bits) (((bits)&MACH_MSGH_BITS_VOUCHER_MASK) >> 16)
-#define MACH_MSGH_BITS_PORTS(bits) ((bits)&MACH_MSGH_BITS_PORTS_MASK)
+#define MACH_MSGH_BITS_REMOTE(bits) ((bits) & MACH_MSGH_BITS_REMOTE_MASK)
+#define MACH_MSGH_BITS_LOCAL(bits) (((bits) & MACH_MSGH_BITS_LOCAL_MASK) >> 8)
+#define MACH_MSGH_BITS_VOUCHER(bits) (((bits) & MACH_MSGH_BITS_VOUCHER_MASK) >> 16)
+#define MACH_MSGH_BITS_PORTS(bits) ((bits) & MACH_MSGH_BITS_PORTS_MASK)
 #define MACH_MSGH_BITS_OTHER(bits) ((bits) & ~(mach_msg_bits_t)MACH_MSGH_BITS_PORTS_MASK)
 #define MACH_MSGH_BITS_HAS_REMOTE(bits) (MACH_MSGH_BITS_REMOTE(bits) != MACH_MSGH_BITS_ZERO)
 #define MACH_MSGH_BITS_HAS_LOCAL(bits) (MACH_MSGH_BITS_LOCAL(bits) != MACH_MSGH_BITS_ZERO)
 #define MACH_MSGH_BITS_HAS_VOUCHER(bits) (MACH_MSGH_BITS_VOUCHER(bits) != MACH_MSGH_BITS_ZERO)
-#define MACH_MSGH_BITS_IS_COMPLEX(bits) (((bits)&MACH_MSGH_BITS_COMPLEX) != MACH_MSGH_BITS_ZERO)
+#define MACH_MSGH_BITS_IS_COMPLEX(bits) (((bits) & MACH_MSGH_BITS_COMPLEX) != MACH_MSGH_BITS_ZERO)
 
 /*
  * Dispositions: what the sender gives up and the receiver gains.
@@ -86,7 +86,7 @@ typedef unsigned int mach_msg_type_name_t;
 #define MACH_MSG_TYPE_PORT_RECEIVE MACH_MSG_TYPE_MOVE_RECEIVE
 #define MACH_MSG_TYPE_PORT_SEND MACH_MSG_TYPE_MOVE_SEND
 #define MACH_MSG_TYPE_PORT_SEND_ONCE MACH_MSG_TYPE_MOVE_SEND_ONCE
-#define MACH_MSG_TYPE_POLYMORPHIC ((mach_msg_type_name_t)-1)
+#define MACH_MSG_TYPE_POLYMORPHIC ((mach_msg_type_name_t) - 1)
 
 #define MACH_MSG_TYPE_PORT_ANY(x)                                                                  \
     (((x) >= MACH_MSG_TYPE_MOVE_RECEIVE) && ((x) <= MACH_MSG_TYPE_MAKE_SEND_ONCE))
@@ -293,18 +293,8 @@ typedef mach_msg_security_trailer_t mach_msg_format_0_trailer_t;
 #define MACH_MSG_TRAILER_FORMAT_0_SIZE sizeof(mach_msg_format_0_trailer_t)
 
 /* Who sends the system's own messages, the notifications. */
-#define KERNEL_SECURITY_TOKEN_VALUE                                                                \
-    {                                                                                              \
-        {                                                                                          \
-            0, 1                                                                                   \
-        }                                                                                          \
-    }
-#define KERNEL_AUDIT_TOKEN_VALUE                                                                   \
-    {                                                                                              \
-        {                                                                                          \
-            0, 0, 0, 0, 0, 0, 0, 0                                                                 \
-        }                                                                                          \
-    }
+#define KERNEL_SECURITY_TOKEN_VALUE {{0, 1}}
+#define KERNEL_AUDIT_TOKEN_VALUE {{0, 0, 0, 0, 0, 0, 0, 0}}
 
 /* A message of a header alone, and the buffer that receives it. */
 typedef struct {
@@ -356,8 +346,8 @@ typedef integer_t mach_msg_options_t;
 #define MACH_RCV_TRAILER_AV 7     /* mach_msg_mac_trailer_t, as any element above 4 */
 #define MACH_RCV_TRAILER_LABELS 8
 
-#define MACH_RCV_TRAILER_TYPE(x) (((x)&0xf) << 28)
-#define MACH_RCV_TRAILER_ELEMENTS(x) (((x)&0xf) << 24)
+#define MACH_RCV_TRAILER_TYPE(x) (((x) & 0xf) << 28)
+#define MACH_RCV_TRAILER_ELEMENTS(x) (((x) & 0xf) << 24)
 #define MACH_RCV_TRAILER_MASK ((0xf << 24))
 #define GET_RCV_ELEMENTS(y) (((y) >> 24) & 0xf)
 

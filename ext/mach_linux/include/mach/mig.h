@@ -51,7 +51,7 @@ typedef struct mig_subsystem {
     mach_msg_size_t maxsize; /* the longest reply of all */
     vm_address_t reserved;
     mig_routine_descriptor routine[1];
-} * mig_subsystem_t;
+} *mig_subsystem_t;
 
 #define MIG_SUBSYSTEM_NULL ((mig_subsystem_t)0)
 

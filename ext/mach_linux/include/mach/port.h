@@ -36,7 +36,7 @@ typedef mach_port_t *mach_port_array_t;
 
 /* A name is an index and a generation, so that a reused index makes another name. */
 #define MACH_PORT_INDEX(name) ((name) >> 8)
-#define MACH_PORT_GEN(name) (((name)&0xff) << 24)
+#define MACH_PORT_GEN(name) (((name) & 0xff) << 24)
 #define MACH_PORT_MAKE(index, gen) (((index) << 8) | ((gen) >> 24))
 
 /* Kinds of rights, as mach_port_allocate, mach_port_get_refs and mach_port_mod_refs take them. */
@@ -148,7 +148,7 @@ typedef mach_port_options_t *mach_port_options_ptr_t;
 #define MPO_TEMPOWNER 0x04 /* accepted, without meaning here */
 #define MPO_IMPORTANCE_RECEIVER 0x08 /* accepted, without meaning here */
 #define MPO_INSERT_SEND_RIGHT 0x10   /* one send right under the same name */
-#define MPO_STRICT 0x20              /* with a guard: mach_port_get_context does not tell it */
-#define MPO_IMMOVABLE_RECEIVE 0x80   /* the receive right cannot leave the task */
+#define MPO_STRICT 0x20              /* with a guard: a strict one, as the port status says */
+#define MPO_IMMOVABLE_RECEIVE 0x80   /* accepted, without meaning here */
 
 #endif

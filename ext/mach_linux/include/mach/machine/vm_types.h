@@ -17,7 +17,7 @@ typedef uint64_t mach_vm_address_t;
 typedef uint64_t mach_vm_offset_t;
 typedef uint64_t mach_vm_size_t;
 
-/* What a program may attach to a receive right: see mach_port_set_context. */
+/* A word that a program attaches to a receive right: see mach_port_construct. */
 #if defined(__x86_64__)
 typedef mach_vm_address_t mach_port_context_t;
 #else
