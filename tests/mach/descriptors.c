@@ -121,7 +121,7 @@ CASE(move_receive_of_a_port_to_itself_destroys_message_and_port)
     letter_to(&letter, port, COPY_SEND, 1);
     letter_right(&letter, port, MOVE_RECEIVE);
     letter_right(&letter, watched, MAKE_SEND_ONCE);
-    IS_OK(letter_send(&letter, NOW));
+    NEED_OK(letter_send(&letter, NOW));
     IS(type_of(port), MACH_PORT_TYPE_DEAD_NAME);
     IS(refs(port, DEAD), 1);
     take_notification(watched, MACH_NOTIFY_SEND_ONCE);
@@ -134,7 +134,7 @@ CASE(the_same_name_as_move_send_twice_works_with_two_urefs)
     letter_to(&letter, carrier, MAKE_SEND, 1);
     letter_right(&letter, port, MOVE_SEND);
     letter_right(&letter, port, MOVE_SEND);
-    IS_OK(letter_send(&letter, NOW));
+    NEED_OK(letter_send(&letter, NOW));
     IS(refs(port, SEND), 0);
     take(&letter, carrier);
     IS(letter.ports[0].name, port);
@@ -194,7 +194,7 @@ CASE(several_rights_arrive_in_order)
         ports[i] = make_port();
         letter_right(&letter, ports[i], i % 2 ? MAKE_SEND : MAKE_SEND_ONCE);
     }
-    IS_OK(letter_send(&letter, NOW));
+    NEED_OK(letter_send(&letter, NOW));
     take(&letter, carrier);
     IS(letter.body.msgh_descriptor_count, COUNT);
     for (int i = 0; i < COUNT; i++) {
@@ -278,7 +278,7 @@ CASE(two_process_a_right_that_comes_home_joins_the_receive_right)
     struct letter letter;
     letter_to(&letter, there, COPY_SEND, 1);
     letter_right(&letter, port, MAKE_SEND);
-    IS_OK(letter_send(&letter, PROMPT));
+    NEED_OK(letter_send(&letter, PROMPT));
     IS(take_right(home, 17), port);
     IS(type_of(port), MACH_PORT_TYPE_SEND_RECEIVE);
     peer_join(peer);
@@ -324,10 +324,10 @@ CASE(two_process_a_moved_queue_keeps_the_rights_in_it)
     struct letter letter;
     letter_to(&letter, port, COPY_SEND, 1);
     letter_right(&letter, inside, MAKE_SEND);
-    IS_OK(letter_send(&letter, NOW));
+    NEED_OK(letter_send(&letter, NOW));
     letter_to(&letter, there, COPY_SEND, 1);
     letter_right(&letter, port, MOVE_RECEIVE);
-    IS_OK(letter_send(&letter, PROMPT));
+    NEED_OK(letter_send(&letter, PROMPT));
     IS(take_id(inside), 77);
     IS_OK(post(port, COPY_SEND, 78));
     peer_join(peer);
@@ -352,7 +352,7 @@ CASE(two_process_a_receive_right_that_comes_home_joins_the_sends_held)
     IS_OK(post(port, COPY_SEND, 1));
     letter_to(&letter, there, COPY_SEND, 1);
     letter_right(&letter, port, MOVE_RECEIVE);
-    IS_OK(letter_send(&letter, PROMPT));
+    NEED_OK(letter_send(&letter, PROMPT));
     IS(take_right(home, 16), port);
     IS(refs(port, SEND), 2);
     IS(take_id(port), 1);
@@ -417,7 +417,7 @@ CASE(two_process_a_killed_receiver_destroys_the_rights_in_its_queue)
     letter_to(&letter, there, COPY_SEND, 1);
     letter_right(&letter, moved, MOVE_RECEIVE);
     letter_right(&letter, replying, MAKE_SEND_ONCE);
-    IS_OK(letter_send(&letter, PROMPT));
+    NEED_OK(letter_send(&letter, PROMPT));
     IS(type_of(moved), MACH_PORT_TYPE_SEND);
     peer_kill(peer);
     IS_TRUE(becomes_dead(moved));

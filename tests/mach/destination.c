@@ -160,14 +160,6 @@ CASE(a_refused_header_leaves_the_descriptors_alone)
     IS(type_of(carried), MACH_PORT_TYPE_SEND_RECEIVE);
 }
 
-/* A port whose queue takes nothing more. */
-static mach_port_t make_full_port(mach_port_urefs_t sends)
-{
-    mach_port_t port = make_port_with_sends(sends);
-    set_qlimit(port, 0);
-    return port;
-}
-
 CASE(timed_out_rewrites_the_header_as_a_receive)
 {
     static const mach_msg_type_name_t dispositions[] = {17, 19, 20};
@@ -223,8 +215,8 @@ CASE(timed_out_message_can_be_sent_again_as_it_stands)
     letter_right(&letter, carried, MAKE_SEND_ONCE);
     IS_CODE(letter_send(&letter, NOW), MACH_SEND_TIMED_OUT);
     IS_CODE(letter_send(&letter, NOW), MACH_SEND_TIMED_OUT);
-    set_qlimit(full, 5);
-    IS_OK(letter_send(&letter, NOW));
+    drain(full);
+    NEED_OK(letter_send(&letter, NOW));
     IS(refs(full, SEND), 1);
     mach_port_t once = take_right(full, 18);
     IS_OK(post(once, MOVE_SEND_ONCE, 5));
@@ -329,8 +321,7 @@ CASE(two_process_sending_to_the_port_of_a_killed_process_is_invalid_dest)
 
 static void hold_a_full_port(mach_port_t home)
 {
-    mach_port_t port = make_port();
-    set_qlimit(port, 0);
+    mach_port_t port = make_full_port(0);
     struct letter letter;
     letter_to(&letter, home, COPY_SEND, 1);
     letter_right(&letter, port, MAKE_SEND);

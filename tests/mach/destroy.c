@@ -112,7 +112,7 @@ CASE(destroy_of_a_received_message_gives_up_all_that_came)
     letter_reply(&letter, reply, MAKE_SEND_ONCE);
     letter_right(&letter, carried, MAKE_SEND);
     letter_right(&letter, moved, MOVE_RECEIVE);
-    IS_OK(letter_send(&letter, NOW));
+    NEED_OK(letter_send(&letter, NOW));
     take(&letter, port);
     IS(refs(carried, SEND), 1);
     mach_msg_destroy(&letter.header);

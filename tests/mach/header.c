@@ -10,7 +10,7 @@ CASE(copy_send_with_a_make_send_once_reply_arrives_as_0x1112)
     letter_to(&letter, port, COPY_SEND, 0x1234567);
     letter_reply(&letter, reply, MAKE_SEND_ONCE);
     IS(letter.header.msgh_bits, 0x1513);
-    IS_OK(letter_send(&letter, NOW));
+    NEED_OK(letter_send(&letter, NOW));
     take(&letter, port);
     IS(letter.header.msgh_bits, 0x1112);
     IS(letter.header.msgh_size, 24);
@@ -26,7 +26,7 @@ CASE(the_reply_arrives_as_0x1200_with_remote_0)
     struct letter letter;
     letter_to(&letter, port, COPY_SEND, 1);
     letter_reply(&letter, reply, MAKE_SEND_ONCE);
-    IS_OK(letter_send(&letter, NOW));
+    NEED_OK(letter_send(&letter, NOW));
     take(&letter, port);
     mach_port_t once = letter.header.msgh_remote_port;
     IS_OK(post(once, MOVE_SEND_ONCE, 101));
@@ -71,7 +71,7 @@ CASE(a_send_reply_right_arrives_with_disposition_17)
         tap_about("disposition %u", dispositions[i]);
         letter_to(&letter, port, MAKE_SEND, 1);
         letter_reply(&letter, reply, dispositions[i]);
-        IS_OK(letter_send(&letter, NOW));
+        NEED_OK(letter_send(&letter, NOW));
         take(&letter, port);
         IS(letter.header.msgh_bits, 0x1111);
         IS(letter.header.msgh_remote_port, reply);
@@ -97,7 +97,7 @@ CASE(the_senders_buffer_is_unchanged_after_success)
     letter_right(&letter, carried, MOVE_RECEIVE);
     letter_data(&letter, "data", 4);
     before = letter;
-    IS_OK(letter_send(&letter, NOW));
+    NEED_OK(letter_send(&letter, NOW));
     IS(memcmp(&letter, &before, sizeof letter), 0);
 }
 
@@ -120,7 +120,7 @@ CASE(two_process_request_and_reply)
     struct letter letter;
     letter_to(&letter, there, COPY_SEND, 2);
     letter_reply(&letter, reply, MAKE_SEND_ONCE);
-    IS_OK(letter_send(&letter, PROMPT));
+    NEED_OK(letter_send(&letter, PROMPT));
     take(&letter, reply);
     IS(letter.header.msgh_bits, 0x1200);
     IS(letter.header.msgh_remote_port, MACH_PORT_NULL);

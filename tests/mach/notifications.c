@@ -473,7 +473,7 @@ CASE(two_process_a_deallocated_send_right_fires_no_senders)
     struct letter letter;
     letter_to(&letter, there, COPY_SEND, 1);
     letter_right(&letter, port, MAKE_SEND);
-    IS_OK(letter_send(&letter, PROMPT));
+    NEED_OK(letter_send(&letter, PROMPT));
     request(port, NO_SENDERS, 1, notify);
     IS(take_notification(notify, NO_SENDERS), 1);
     peer_kill(peer);
@@ -520,7 +520,7 @@ CASE(two_process_dead_name_follows_a_moved_receive_right)
     IS_OK(post(port, COPY_SEND, 1));
     letter_to(&letter, there, COPY_SEND, 1);
     letter_right(&letter, port, MOVE_RECEIVE);
-    IS_OK(letter_send(&letter, PROMPT));
+    NEED_OK(letter_send(&letter, PROMPT));
     request(port, DEAD_NAME, 0, notify);
     IS(take_id(home), 91);
     IS_TRUE(is_empty(notify));

@@ -131,7 +131,7 @@ CASE(the_pads_of_a_port_descriptor_arrive_as_0)
     letter_to(&letter, carrier, MAKE_SEND, 1);
     letter_right(&letter, make_port(), MAKE_SEND);
     memset((unsigned char *)&letter.ports[0] + 4, 0xff, 6);
-    IS_OK(letter_send(&letter, NOW));
+    NEED_OK(letter_send(&letter, NOW));
     take(&letter, carrier);
     for (int i = 4; i < 10; i++)
         IS(((unsigned char *)&letter.ports[0])[i], 0);
@@ -144,7 +144,7 @@ CASE(inline_data_follows_the_descriptors_directly)
     letter_to(&letter, carrier, MAKE_SEND, 1);
     letter_right(&letter, make_port(), MAKE_SEND);
     letter_data(&letter, "following", 8);
-    IS_OK(letter_send(&letter, NOW));
+    NEED_OK(letter_send(&letter, NOW));
     take(&letter, carrier);
     IS(letter.header.msgh_size, 48);
     IS(memcmp(letter.bytes + 40, "followin", 8), 0);
@@ -159,7 +159,7 @@ CASE(memory_arrives_as_a_private_copy_of_what_it_was_when_sent)
         struct memory_message message;
         tap_about("copy %u", copy);
         memory_to(&message, port, memory, (mach_msg_size_t)size, copy, 0);
-        IS_OK(send_it(&message, NOW));
+        NEED_OK(send_it(&message, NOW));
         memory[0] ^= 0xff;
         take_it(&message, sizeof message, port);
         IS(message.memory.size, size);
@@ -181,7 +181,7 @@ CASE(memory_that_starts_and_ends_within_a_page)
     unsigned char *memory = allocate(2 * page_size(), 5);
     struct memory_message message;
     memory_to(&message, port, memory + 21, 1000, MACH_MSG_VIRTUAL_COPY, 0);
-    IS_OK(send_it(&message, NOW));
+    NEED_OK(send_it(&message, NOW));
     take_it(&message, sizeof message, port);
     IS(message.memory.size, 1000);
     IS(memcmp(message.memory.address, memory + 21, 1000), 0);
@@ -207,7 +207,7 @@ CASE(deallocate_unmaps_the_senders_pages)
     struct memory_message message;
     IS_TRUE(is_mapped(memory));
     memory_to(&message, port, memory, (mach_msg_size_t)size, MACH_MSG_VIRTUAL_COPY, 1);
-    IS_OK(send_it(&message, NOW));
+    NEED_OK(send_it(&message, NOW));
     IS_TRUE(!is_mapped(memory));
     IS_TRUE(!is_mapped(memory + size - page_size()));
     take_it(&message, sizeof message, port);
@@ -219,7 +219,7 @@ CASE(size_0_arrives_as_null)
     mach_port_t port = make_port_with_sends(1);
     struct memory_message message;
     memory_to(&message, port, allocate(page_size(), 1), 0, MACH_MSG_VIRTUAL_COPY, 0);
-    IS_OK(send_it(&message, NOW));
+    NEED_OK(send_it(&message, NOW));
     take_it(&message, sizeof message, port);
     IS(message.memory.size, 0);
     IS_TRUE(message.memory.address == NULL);
@@ -238,11 +238,10 @@ CASE(unreadable_memory_is_invalid_memory_and_nothing_is_queued)
 
 CASE(a_timed_out_send_leaves_a_new_mapping)
 {
-    mach_port_t port = make_port_with_sends(1);
+    mach_port_t port = make_full_port(1);
     vm_size_t size = PAGES * page_size();
     unsigned char *memory = allocate(size, 2);
     struct memory_message message;
-    set_qlimit(port, 0);
     memory_to(&message, port, memory, (mach_msg_size_t)size, MACH_MSG_VIRTUAL_COPY, 0);
     IS_CODE(send_it(&message, NOW), MACH_SEND_TIMED_OUT);
     IS(message.memory.copy, 1);
@@ -251,8 +250,8 @@ CASE(a_timed_out_send_leaves_a_new_mapping)
     IS_TRUE((unsigned char *)message.memory.address != memory);
     IS_TRUE(holds(message.memory.address, size, 2));
     IS_TRUE(holds(memory, size, 2));
-    set_qlimit(port, 5);
-    IS_OK(send_it(&message, NOW));
+    drain(port);
+    NEED_OK(send_it(&message, NOW));
     take_it(&message, sizeof message, port);
     IS_TRUE(holds(message.memory.address, size, 2));
 }
@@ -269,7 +268,7 @@ CASE(ports_arrive_as_inline_ones_in_an_array_to_be_deallocated)
         struct ports_message message;
         tap_about("disposition %u", sent[i]);
         ports_to(&message, carrier, ports, 2, sent[i]);
-        IS_OK(send_it(&message, NOW));
+        NEED_OK(send_it(&message, NOW));
         take_it(&message, sizeof message, carrier);
         IS(message.array.count, 2);
         IS(message.array.disposition, arrives[i]);
@@ -293,7 +292,7 @@ CASE(null_and_dead_pass_in_an_array)
     mach_port_t ports[3] = {MACH_PORT_NULL, port, MACH_PORT_DEAD};
     struct ports_message message;
     ports_to(&message, carrier, ports, 3, COPY_SEND);
-    IS_OK(send_it(&message, NOW));
+    NEED_OK(send_it(&message, NOW));
     take_it(&message, sizeof message, carrier);
     IS(memcmp(message.array.address, ports, sizeof ports), 0);
 }
@@ -315,7 +314,7 @@ CASE(an_array_of_0_is_fine)
     mach_port_t carrier = make_port_with_sends(1);
     struct ports_message message;
     ports_to(&message, carrier, NULL, 0, COPY_SEND);
-    IS_OK(send_it(&message, NOW));
+    NEED_OK(send_it(&message, NOW));
     take_it(&message, sizeof message, carrier);
     IS(message.array.count, 0);
 }
@@ -328,7 +327,7 @@ CASE(an_array_of_100)
     for (int i = 0; i < COUNT; i++)
         ports[i] = make_port_with_sends(1);
     ports_to(&message, carrier, ports, COUNT, COPY_SEND);
-    IS_OK(send_it(&message, NOW));
+    NEED_OK(send_it(&message, NOW));
     take_it(&message, sizeof message, carrier);
     NEED(message.array.count == COUNT);
     IS(memcmp(message.array.address, ports, sizeof ports), 0);
@@ -343,7 +342,7 @@ CASE(an_array_of_1000)
     for (int i = 0; i < COUNT; i++)
         ports[i] = port;
     ports_to(&message, carrier, ports, COUNT, COPY_SEND);
-    IS_OK(send_it(&message, NOW));
+    NEED_OK(send_it(&message, NOW));
     take_it(&message, sizeof message, carrier);
     NEED(message.array.count == COUNT);
     IS(memcmp(message.array.address, ports, sizeof ports), 0);
@@ -381,11 +380,22 @@ CASE(mach_msg_destroy_drops_the_rights_of_an_array)
     mach_port_t ports[2] = {port, port};
     struct ports_message message;
     ports_to(&message, carrier, ports, 2, COPY_SEND);
-    IS_OK(send_it(&message, NOW));
+    NEED_OK(send_it(&message, NOW));
     take_it(&message, sizeof message, carrier);
     IS(refs(port, SEND), 3);
     mach_msg_destroy(&message.header);
     IS(refs(port, SEND), 1);
+}
+
+CASE(vm_allocate_gives_zeroed_pages_that_vm_deallocate_unmaps)
+{
+    vm_address_t address = 0;
+    NEED_OK(vm_allocate(TASK, &address, PAGES * page_size(), VM_FLAGS_ANYWHERE));
+    IS(address % page_size(), 0);
+    for (vm_size_t i = 0; i < PAGES * page_size(); i++)
+        NEED(((unsigned char *)address)[i] == 0);
+    IS_OK(vm_deallocate(TASK, address, PAGES * page_size()));
+    IS_TRUE(!is_mapped((void *)address));
 }
 
 /* ---- sizes and corners ---- */
@@ -441,7 +451,7 @@ CASE(complex_with_count_0_and_size_28_arrives_complex_with_count_0)
     letter_to(&letter, port, MAKE_SEND, 1);
     letter.header.msgh_bits |= MACH_MSGH_BITS_COMPLEX;
     letter.header.msgh_size = 28;
-    IS_OK(letter_send(&letter, NOW));
+    NEED_OK(letter_send(&letter, NOW));
     take(&letter, port);
     IS(letter.header.msgh_bits, 0x80001100);
     IS(letter.header.msgh_size, 28);

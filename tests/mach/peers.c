@@ -110,7 +110,12 @@ void waiter_receive(struct waiter *waiter, mach_port_t name, mach_msg_option_t o
 
 void waiter_send_letter(struct waiter *waiter)
 {
-    waiter->options = MACH_SEND_MSG | MACH_SEND_TIMEOUT;
+    waiter_send_letter_with(waiter, 0);
+}
+
+void waiter_send_letter_with(struct waiter *waiter, mach_msg_option_t options)
+{
+    waiter->options = MACH_SEND_MSG | MACH_SEND_TIMEOUT | options;
     waiter->send_size = waiter->letter.header.msgh_size;
     waiter->receive_name = MACH_PORT_NULL;
     waiter_start(waiter);

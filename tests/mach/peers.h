@@ -40,6 +40,7 @@ void waiter_send(struct waiter *waiter, mach_port_t destination, mach_msg_type_n
                  mach_msg_id_t id);
 /* Sends waiter->letter as it stands. */
 void waiter_send_letter(struct waiter *waiter);
+void waiter_send_letter_with(struct waiter *waiter, mach_msg_option_t options);
 mach_msg_return_t waiter_result(struct waiter *waiter);
 /* Long enough for another thread to have gone to sleep in a call. */
 void a_moment(void);

@@ -153,6 +153,23 @@ void destroy_receive(mach_port_t port)
     NEED_OK(mach_port_mod_refs(TASK, port, MACH_PORT_RIGHT_RECEIVE, -1));
 }
 
+mach_port_t make_full_port(mach_port_urefs_t urefs)
+{
+    mach_port_t port = make_port_with_sends(urefs);
+    set_qlimit(port, 1);
+    for (int i = 0; i < 100000; i++) {
+        struct letter letter;
+        letter_to(&letter, port, MAKE_SEND, FILLER);
+        mach_msg_return_t code = letter_send(&letter, NOW);
+        if (code == MACH_SEND_TIMED_OUT) {
+            mach_msg_destroy(&letter.header);
+            return port;
+        }
+        NEED_OK(code);
+    }
+    tap_die(__FILE__, __LINE__, "the queue is never full");
+}
+
 void letter_to(struct letter *letter, mach_port_t destination, mach_msg_type_name_t disposition,
                mach_msg_id_t id)
 {
@@ -241,6 +258,20 @@ mach_port_t take_right(mach_port_t port, mach_msg_type_name_t arrives_as)
     NEED(letter.ports[0].type == MACH_MSG_PORT_DESCRIPTOR);
     IS(letter.ports[0].disposition, arrives_as);
     return letter.ports[0].name;
+}
+
+void take_after_fillers(struct letter *letter, mach_port_t port)
+{
+    do
+        take(letter, port);
+    while (letter->header.msgh_id == FILLER);
+}
+
+void drain(mach_port_t port)
+{
+    struct letter letter;
+    while (letter_receive(&letter, port, 0, NOW) == MACH_MSG_SUCCESS)
+        mach_msg_destroy(&letter.header);
 }
 
 mach_msg_id_t take_id(mach_port_t port)

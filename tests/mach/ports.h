@@ -18,9 +18,10 @@
 #define MOVE_RECEIVE MACH_MSG_TYPE_MOVE_RECEIVE
 
 enum {
-    PROMPT = 30000,      /* ms: long enough for what should come at once on the busiest machine */
-    NOW = 0,             /* ms: it is there already, or not */
-    BOGUS = 0x00abcd03,  /* a name nobody was given */
+    PROMPT = 30000,     /* ms: long enough for what should come at once on the busiest machine */
+    NOW = 0,            /* ms: it is there already, or not */
+    BOGUS = 0x00abcd03, /* a name nobody was given */
+    FILLER = -77,
     LETTER_PORTS = 64,   /* port descriptors that fit into a letter */
     LETTER_BYTES = 4096, /* its whole room */
 };
@@ -76,6 +77,9 @@ int is_gone(mach_port_t name);
 int becomes_dead(mach_port_t name);
 void set_qlimit(mach_port_t port, mach_port_msgcount_t limit);
 void destroy_receive(mach_port_t port);
+/* A port whose queue takes nothing more, filled up with messages of id FILLER: however the
+ * implementation counts its queue. */
+mach_port_t make_full_port(mach_port_urefs_t urefs);
 
 /* ---- letters ---- */
 void letter_to(struct letter *letter, mach_port_t destination, mach_msg_type_name_t disposition,
@@ -98,6 +102,10 @@ void take(struct letter *letter, mach_port_t port);
 /* Receives a letter that carries one right and gives that right's name. */
 mach_port_t take_right(mach_port_t port, mach_msg_type_name_t arrives_as);
 mach_msg_id_t take_id(mach_port_t port);
+/* The same, passing over the FILLERs of a full port. */
+void take_after_fillers(struct letter *letter, mach_port_t port);
+/* Empties a full port. */
+void drain(mach_port_t port);
 /* Receives what must be a notification of this kind and gives the name or count in its body. */
 unsigned take_notification(mach_port_t port, mach_msg_id_t id);
 int is_empty(mach_port_t port);

@@ -74,7 +74,7 @@ CASE(too_large_gives_a_header_of_24_with_a_trailer_of_8)
     struct letter letter;
     letter_to(&letter, port, MAKE_SEND, 7);
     letter_data(&letter, "some more data", 12);
-    IS_OK(letter_send(&letter, NOW));
+    NEED_OK(letter_send(&letter, NOW));
     IS_CODE(receive_into(&letter, port, 0, 36), MACH_RCV_TOO_LARGE);
     IS(letter.header.msgh_size, 24);
     IS(letter_trailer(&letter)->msgh_trailer_type, 0);
@@ -117,7 +117,7 @@ CASE(rcv_large_keeps_the_order)
     for (int i = 1; i <= 3; i++) {
         letter_to(&letter, port, MAKE_SEND, i);
         letter_data(&letter, "0123456789abcdef", 16);
-        IS_OK(letter_send(&letter, NOW));
+        NEED_OK(letter_send(&letter, NOW));
     }
     IS_CODE(receive_into(&letter, port, MACH_RCV_LARGE, 32), MACH_RCV_TOO_LARGE);
     for (int i = 1; i <= 3; i++)
@@ -275,7 +275,7 @@ static void send_a_large_body(mach_port_t home)
     letter_to(&letter, home, COPY_SEND, 1);
     memset(letter.bytes + 24, 'x', 3000);
     letter.header.msgh_size = 3024;
-    IS_OK(letter_send(&letter, PROMPT));
+    NEED_OK(letter_send(&letter, PROMPT));
     IS_OK(post(home, COPY_SEND, 2));
 }
 

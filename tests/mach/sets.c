@@ -353,7 +353,7 @@ CASE(two_process_a_set_serves_members_that_another_process_sends_to)
     letter_to(&letter, there, COPY_SEND, 1);
     letter_right(&letter, one, COPY_SEND);
     letter_right(&letter, two, COPY_SEND);
-    IS_OK(letter_send(&letter, PROMPT));
+    NEED_OK(letter_send(&letter, PROMPT));
     for (int i = 0; i < 2; i++) {
         take(&letter, set);
         IS(letter.header.msgh_local_port, letter.header.msgh_id == 1 ? one : two);
