@@ -364,7 +364,7 @@ RESERVED = frozenset(
         "NDR",
         "Head",
         "msgh_body",
-        "msgh_cursor",
+        "msgh_cursor msgh_count msgh_received msgh_offered msgh_used",
         "msgh_simple",
     ]
 )

@@ -59,15 +59,17 @@ def _write_form(w: Writer, reply: Message, no_arguments: bool) -> None:
         wrong = f"{size} != {full}"
     is_error = f"{size} == (mach_msg_size_t) sizeof(mig_reply_error_t)"
     w.line("#if __MigTypeCheck")
+    error_reply = f"{is_error}\n\t\t&& {error} != KERN_SUCCESS"
     if no_arguments:
-        condition = f"!({simple}) || {wrong}"
+        condition = f"!({simple})\n\t    || {wrong}"
     elif reply.is_complex:
+        count = len(reply.descriptors)
         condition = (
-            f"({simple} || Out0P->msgh_body.msgh_descriptor_count != {len(reply.descriptors)}"
-            f" || {wrong})\n\t    && !({simple} && {is_error} && {error} != KERN_SUCCESS)"
+            f"({simple}\n\t\t|| Out0P->msgh_body.msgh_descriptor_count != {count}"
+            f"\n\t\t|| {wrong})\n\t    && !({simple}\n\t\t&& {error_reply})"
         )
     else:
-        condition = f"!({simple}) || ({wrong}\n\t    && !({is_error} && {error} != KERN_SUCCESS))"
+        condition = f"!({simple})\n\t    || ({wrong}\n\t\t&& !({error_reply}))"
     with w.block(f"if ({condition}) {{"):
         w.line("return MIG_TYPE_ERROR;")
     w.line("#endif /* __MigTypeCheck */")

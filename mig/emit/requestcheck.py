@@ -67,7 +67,7 @@ def _write_form(w: Writer, routine: Routine, request: Message) -> None:
     full = "(mach_msg_size_t) sizeof(Request)"
     size = "In0P->Head.msgh_size"
     if request.variables:
-        wrong = f"{size} < {full} - {request.variable_room} || {size} > {full}"
+        wrong = f"{size} < {full} - {request.variable_room}\n\t    || {size} > {full}"
     else:
         wrong = f"{size} != {full}"
     complex_bit = "(In0P->Head.msgh_bits & MACH_MSGH_BITS_COMPLEX)"

@@ -376,10 +376,11 @@ class ServerCall:
         count = f"{field.name}Cnt"
         with w.block():
             if field.is_string:
-                count = "count"
+                count = "msgh_count"
                 w.line(f"{value}[{field.size - 1}] = '\\0';")
                 w.line(
-                    f"mach_msg_type_number_t count = (mach_msg_type_number_t) strlen({value}) + 1;"
+                    "mach_msg_type_number_t msgh_count ="
+                    f" (mach_msg_type_number_t) strlen({value}) + 1;"
                 )
                 zero = self._out_address(field, f"{field.name}Offset")
                 w.line(f"{zero} = 0;" if field.position == 0 else f"(void) memset({zero}, 0, 4);")

@@ -168,7 +168,7 @@ class _UserStub:
         w, routine = self._w, self._routine
         bits = (
             f"MACH_MSGH_BITS({self._disposition(routine.request_port)},"
-            f" {self._disposition(routine.reply_port)})"
+            f"\n\t\t{self._disposition(routine.reply_port)})"
         )
         ret_code = routine.ret_code_arg
         if ret_code:
@@ -206,8 +206,8 @@ class _UserStub:
         options = f"MACH_SEND_MSG|{'MACH_SEND_TIMEOUT|' if timeout else ''}"
         w.line(
             f"msg_result = mach_msg(&InP->Head, {options}{routine.message_option},"
-            f" {self._send_size()}, 0, MACH_PORT_NULL,"
-            f" {timeout.expression if timeout else 'MACH_MSG_TIMEOUT_NONE'}, MACH_PORT_NULL);"
+            f"\n\t\t{self._send_size()}, 0, MACH_PORT_NULL,"
+            f"\n\t\t{timeout.expression if timeout else 'MACH_MSG_TIMEOUT_NONE'}, MACH_PORT_NULL);"
         )
         w.line(hook(self._interface, routine, "After", "Send"))
         self._finish("msg_result")
@@ -223,9 +223,9 @@ class _UserStub:
             options += "" if timeout.send_only else "MACH_RCV_TIMEOUT|"
         options += routine.message_option + self._trailer_elements()
         w.line(
-            f"msg_result = mach_msg(&InP->Head, {options}, {self._send_size()},"
-            " (mach_msg_size_t) sizeof(Mess"
-            f"{'->' if self.on_heap else '.'}Out), InP->Head.msgh_local_port,"
+            f"msg_result = mach_msg(&InP->Head,\n\t\t{options},\n\t\t{self._send_size()},"
+            f" (mach_msg_size_t) sizeof(Mess{'->' if self.on_heap else '.'}Out),"
+            f"\n\t\tInP->Head.msgh_local_port,"
             f" {timeout.expression if timeout else 'MACH_MSG_TIMEOUT_NONE'}, MACH_PORT_NULL);"
         )
         w.line(hook(self._interface, routine, "After", "Send"))

@@ -99,11 +99,11 @@ def _write_offered_count(w: Writer, field: Field, target: str) -> None:
     assert parent is not None
     name, maximum = field.name, parent.type.element_count
     with w.block():
-        w.line(f"mach_msg_type_number_t offered = *{name} < {maximum} ? *{name} : {maximum};")
+        w.line(f"mach_msg_type_number_t msgh_offered = *{name} < {maximum} ? *{name} : {maximum};")
         if field.position == 0:
-            w.line(f"{target} = offered;")
+            w.line(f"{target} = msgh_offered;")
         else:
-            w.line(f"(void) memcpy({target}, &offered, sizeof(offered));")
+            w.line(f"(void) memcpy({target}, &msgh_offered, sizeof(msgh_offered));")
 
 
 def _write_variable(w: Writer, field: Field, fail: Fail) -> None:

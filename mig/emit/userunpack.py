@@ -58,19 +58,19 @@ def _write_variable(w: Writer, field: Field, fail: Fail) -> None:
         w.line(f"(void) mig_strncpy({argument.name}, {source}, {field.size});")
         return
     size = field.element_size
-    scaled = "count" if size == 1 else f"{size} * (size_t) count"
+    scaled = "msgh_count" if size == 1 else f"{size} * (size_t) msgh_count"
     limit = f"*{field.count_name}" if argument.count_in_out else f"{field.maximum}"
     with w.block():
-        w.line("mach_msg_type_number_t received, count;")
+        w.line("mach_msg_type_number_t msgh_received, msgh_count;")
         if field.position == 0:
-            w.line(f"received = Out0P->{field.count_name};")
+            w.line(f"msgh_received = Out0P->{field.count_name};")
         else:
-            w.line(f"(void) memcpy(&received, {_address(field, field.count_name)},")
-            w.line("\tsizeof(received));")
-        w.line(f"count = received < {limit} ? received : {limit};")
+            w.line(f"(void) memcpy(&msgh_received, {_address(field, field.count_name)},")
+            w.line("\tsizeof(msgh_received));")
+        w.line(f"msgh_count = msgh_received < {limit} ? msgh_received : {limit};")
         w.line(f"(void) memcpy({argument.name}, {source}, {scaled});")
-        w.line(f"*{field.count_name} = received;")
-        with w.block("if (received > count) {"):
+        w.line(f"*{field.count_name} = msgh_received;")
+        with w.block("if (msgh_received > msgh_count) {"):
             fail("MIG_ARRAY_TOO_LARGE")
 
 

@@ -11,7 +11,7 @@ import parity
 import pytest
 
 INTERFACES = {i.name: i for i in parity.INTERFACES}
-STRICT = ("-Wall", "-Wextra", "-Wconversion", "-Wundef", "-Werror", "-O2", "-c")
+STRICT = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wundef", "-Werror", "-O2", "-c")
 KINDS = ("user", "server", "header", "sheader", "iheader", "dheader")
 
 
@@ -104,3 +104,28 @@ def test_a_program_can_hook_every_message(tmp_path: Path) -> None:
     source.write_text(HOOKS + '#include "child_portUser.c"\n')
     include = [f"-I{parity.HEADERS}", f"-I{tmp_path}", f"-I{parity.FACTS}"]
     parity.run(["cc", *STRICT, *include, str(source), "-o", os.devnull])
+
+
+AWKWARD = """#include <mach/std_types.defs>
+subsystem awkward 10;
+type octets_t = array[*:9] of uint8_t;
+type title_t = c_string[*:9];
+import "awkward_types.h";
+routine awkward(server : mach_port_t; inout count : int; received : title_t; start : octets_t;
+  length : octets_t; out offered : octets_t, CountInOut; out value : title_t; out used : octets_t;
+  routine_ : uint64_t; in_ : octets_t; size : uint64_t);
+"""
+
+
+def test_arguments_may_have_any_ordinary_name(cc: str, tmp_path: Path) -> None:
+    (tmp_path / "awkward.defs").write_text(AWKWARD)
+    (tmp_path / "awkward_types.h").write_text(
+        "#pragma once\n#include <stdint.h>\n"
+        "typedef uint8_t octets_t[9];\ntypedef char title_t[9];\n"
+    )
+    parity.generate(
+        parity.OURS, parity.Interface("awkward", tmp_path / "awkward.defs", "", ""), tmp_path
+    )
+    include = [f"-I{parity.HEADERS}", f"-I{tmp_path}"]
+    for source in ("awkwardUser.c", "awkwardServer.c"):
+        parity.run([cc, *STRICT, *include, str(tmp_path / source), "-o", os.devnull])
