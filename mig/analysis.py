@@ -107,6 +107,11 @@ class _Analyser:
     def _routine(self, node: syntax.Routine) -> None:
         number = self.number
         self.number += 1
+        if node.keyword not in ("routine", "simpleroutine"):
+            raise MigError(
+                node.where,
+                f"a {node.keyword} is not generated: use a routine or a simpleroutine",
+            )
         if any(routine.name == node.name for routine in self.routines):
             raise MigError(node.where, f"routine {node.name} is already declared")
         routine = build_routine(node, number, self.types, self.settings, self.diagnostics)

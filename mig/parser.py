@@ -46,7 +46,7 @@ _NUMBER_SETTINGS = frozenset(("usertypelimit", "onstacklimit"))
 _BARE_SETTINGS = frozenset(("nowaittime", "nosendtime"))
 _IMPORTS = frozenset(("import", "uimport", "simport", "iimport", "dimport"))
 _CTYPE_CLAUSES = frozenset(("ctype", "cusertype", "cservertype"))
-_OBSOLETE = frozenset(("function", "procedure", "simpleprocedure"))
+_ROUTINES = frozenset(("routine", "simpleroutine", "function", "procedure", "simpleprocedure"))
 
 
 class Parser:
@@ -136,16 +136,12 @@ class Parser:
         if token.kind is not Kind.KEYWORD:
             raise self._wanted("a statement")
         word = token.value
-        if word in _OBSOLETE:
-            raise MigError(
-                token.where, f"'{word}' is no longer part of MIG: use routine or simpleroutine"
-            )
         if word == "subsystem":
             return self._subsystem()
         if word == "type":
             self._advance()
             return syntax.TypeDecl(token.where, self._named_type(self._identifier("a type name")))
-        if word in ("routine", "simpleroutine"):
+        if word in _ROUTINES:
             return self._routine()
         if word == "skip":
             self._advance()
@@ -362,9 +358,11 @@ class Parser:
                 if len(arguments) > MAX_ARGUMENTS:
                     raise MigError(self._token.where, f"more than {MAX_ARGUMENTS} arguments")
             self._expect(")")
-        return syntax.Routine(
-            name.where, keyword.value == "simpleroutine", name.value, tuple(arguments)
-        )
+        result = None
+        if keyword.value == "function":
+            self._expect(":")
+            result = self._argument_type()
+        return syntax.Routine(name.where, keyword.value, name.value, tuple(arguments), result)
 
     def _argument(self) -> syntax.Argument:
         direction = ""
@@ -372,18 +370,18 @@ class Parser:
             direction = self._advance().value
         name = self._identifier("an argument's name")
         self._expect(":")
-        argument_type: syntax.NamedRef | syntax.NamedType | syntax.NativeType
+        argument_type = self._argument_type()
+        return syntax.Argument(name.where, direction, name.value, argument_type, self._flags())
+
+    def _argument_type(self) -> syntax.NamedRef | syntax.NamedType | syntax.NativeType:
         if self._token.kind is Kind.IDENT:
             type_name = self._advance()
             if self._is("="):
-                argument_type = self._named_type(type_name)
-            else:
-                argument_type = syntax.NamedRef(type_name.where, type_name.value)
-        elif self._is("pointerto") or self._is("pointertoifnot") or self._is("valueof"):
-            argument_type = self._native()
-        else:
-            raise self._wanted("a type name")
-        return syntax.Argument(name.where, direction, name.value, argument_type, self._flags())
+                return self._named_type(type_name)
+            return syntax.NamedRef(type_name.where, type_name.value)
+        if self._is("pointerto") or self._is("pointertoifnot") or self._is("valueof"):
+            return self._native()
+        raise self._wanted("a type name")
 
     def _flags(self) -> tuple[syntax.Flag, ...]:
         flags = []

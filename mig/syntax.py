@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from mig.diagnostics import Location
 
@@ -157,12 +157,21 @@ class Skip:
 
 @dataclass(frozen=True)
 class Routine:
-    """``routine`` or ``simpleroutine`` with its arguments as written."""
+    """A routine with its arguments as written; ``keyword`` says which kind.
+
+    Only a ``function`` has a ``result``. It and the two kinds of procedure are of MIG's past.
+    """
 
     where: Location
-    simple: bool
+    keyword: str
     name: str
-    arguments: tuple[Argument, ...] = field(default=())
+    arguments: tuple[Argument, ...] = ()
+    result: NamedRef | NamedType | NativeType | None = None
+
+    @property
+    def simple(self) -> bool:
+        """Whether no reply is sent."""
+        return self.keyword in ("simpleroutine", "simpleprocedure")
 
 
 Statement = Subsystem | Setting | Import | TypeDecl | Skip | Routine

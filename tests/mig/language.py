@@ -71,13 +71,15 @@ def _argument(text: str, kind: str = "routine") -> str:
 
 
 G, X, R, E = Outcome.GENERATED, Outcome.IGNORED, Outcome.REFUSED, Outcome.ERROR
+_OLD = "use a routine or a simpleroutine"
 _KERNEL = "they are for stubs inside the kernel"
 _OOL = "out-of-line data is not generated"
 _NATIVE = "native C types are not generated"
 _PORT_ARRAY = "arrays of ports are not generated"
 
 ROWS = (
-    Row("Statements", "`subsystem name base`", "subsystem other 8000;", X, "will be ignored"),
+    Row("Statements", "`subsystem name base`", ""),
+    Row("Statements", "a second `subsystem`", "subsystem other 8000;", X, "will be ignored"),
     Row("Statements", "`subsystem kerneluser …`", "subsystem kerneluser k 1;", R, _KERNEL),
     Row("Statements", "`subsystem kernelserver …`", "subsystem KernelServer k 1;", R, _KERNEL),
     Row(
@@ -117,13 +119,8 @@ ROWS = (
     ),
     Row("Statements", "`usespecialreplyport 1`", "usespecialreplyport 1;", R, "not generated"),
     Row("Statements", "`consumeonsenderror`", "consumeonsenderror Timeout;", R, "not generated"),
-    Row(
-        "Statements",
-        "`procedure`, `simpleprocedure`, `function`",
-        "procedure p(s : mach_port_t);",
-        E,
-        "no longer part of MIG",
-    ),
+    Row("Statements", "`procedure`, `simpleprocedure`", "procedure p(s : mach_port_t);", R, _OLD),
+    Row("Statements", "`function`", "function f(s : mach_port_t) : int;", R, _OLD),
     Row(
         "Statements",
         "`#include`, `#if`, macros, line markers",
