@@ -105,16 +105,16 @@ static kern_return_t find_both(mach_port_name_t member, mach_port_name_t set_nam
                                struct ml_receiver **r, struct ml_pset **set)
 {
     kern_return_t kr;
+    struct ml_entry *e = ml_entry_lookup(set_name);
     *set = NULL;
     *r = find_receiver(member, &kr);
-    if (*r == NULL)
-        return kr;
-    if (set_name == MACH_PORT_NULL)
-        return nullable ? KERN_SUCCESS : KERN_INVALID_RIGHT;
-    struct ml_entry *e = ml_entry_lookup(set_name);
-    if (e == NULL)
-        return set_name == MACH_PORT_DEAD ? KERN_INVALID_RIGHT : KERN_INVALID_NAME;
-    if (e->kind != ML_SET)
+    if (member == MACH_PORT_NULL || member == MACH_PORT_DEAD)
+        return KERN_INVALID_RIGHT;
+    if (e == NULL && set_name != MACH_PORT_NULL && set_name != MACH_PORT_DEAD)
+        return KERN_INVALID_NAME;
+    if (*r == NULL || set_name == MACH_PORT_NULL)
+        return *r != NULL && nullable ? KERN_SUCCESS : kr != KERN_SUCCESS ? kr : KERN_INVALID_RIGHT;
+    if (e == NULL || e->kind != ML_SET)
         return KERN_INVALID_RIGHT;
     *set = e->set;
     return KERN_SUCCESS;

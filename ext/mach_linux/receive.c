@@ -19,6 +19,15 @@
 /* Packets that are no messages are dropped; so many of them end a receive that should not wait. */
 #define DROPS_MAX 1000u
 
+struct inbound {
+    struct ml_packet packet;
+    uint32_t seqno;
+    struct ml_receiver_identity port; /* that it came to */
+    uint32_t n_rights;
+    struct ml_right reply;
+    struct ml_right rights[RIGHTS_MAX];
+};
+
 /* --- trailers -------------------------------------------------------------------------------- */
 
 static uint32_t trailer_size(mach_msg_option_t option)
@@ -39,13 +48,15 @@ static uint32_t trailer_size(mach_msg_option_t option)
     }
 }
 
-static void put_trailer(uint8_t *at, uint32_t size, const struct ml_packet *packet, uint32_t seqno)
+static void put_trailer(uint8_t *at, uint32_t size, const struct inbound *in)
 {
+    const struct ml_packet *packet = &in->packet;
     mach_msg_mac_trailer_t t;
     memset(&t, 0, sizeof t);
     t.msgh_trailer_type = MACH_MSG_TRAILER_FORMAT_0;
     t.msgh_trailer_size = size;
-    t.msgh_seqno = seqno;
+    t.msgh_seqno = in->seqno;
+    t.msgh_context = in->port.context;
     if (packet->kernel) {
         t.msgh_sender.val[1] = 1;
     } else {
@@ -59,15 +70,6 @@ static void put_trailer(uint8_t *at, uint32_t size, const struct ml_packet *pack
 }
 
 /* --- delivery -------------------------------------------------------------------------------- */
-
-struct inbound {
-    struct ml_packet packet;
-    uint32_t seqno;
-    mach_port_name_t local; /* the name of the port that it came to */
-    uint32_t n_rights;
-    struct ml_right reply;
-    struct ml_right rights[RIGHTS_MAX];
-};
 
 static uint32_t descriptor_count(const mach_msg_header_t *h)
 {
@@ -153,11 +155,11 @@ static mach_msg_return_t deliver(struct inbound *in, mach_msg_header_t *buffer,
     }
     mach_msg_header_t *h = ml_packet_header(&in->packet);
     h->msgh_bits |= in->packet.via << 8;
-    h->msgh_local_port = in->local;
+    h->msgh_local_port = in->port.name;
     h->msgh_voucher_port = MACH_PORT_NULL;
     uint32_t size = h->msgh_size;
     memcpy(buffer, h, size);
-    put_trailer((uint8_t *)buffer + size, trailer_size(option), &in->packet, in->seqno);
+    put_trailer((uint8_t *)buffer + size, trailer_size(option), in);
     return MACH_MSG_SUCCESS;
 }
 
@@ -171,9 +173,9 @@ static void put_bare_header(struct inbound *in, mach_msg_header_t *buffer, mach_
     memset(&bare, 0, sizeof bare);
     bare.h.msgh_bits = in->packet.via << 8;
     bare.h.msgh_size = sizeof bare.h;
-    bare.h.msgh_local_port = in->local;
+    bare.h.msgh_local_port = in->port.name;
     bare.h.msgh_id = ml_packet_header(&in->packet)->msgh_id;
-    put_trailer(bare.trailer, sizeof(mach_msg_trailer_t), &in->packet, in->seqno);
+    put_trailer(bare.trailer, sizeof(mach_msg_trailer_t), in);
     uint32_t whole = sizeof bare.h + sizeof(mach_msg_trailer_t);
     memcpy(buffer, &bare, size < whole ? size : whole);
 }
@@ -245,7 +247,7 @@ static bool settle(enum taken taken, struct inbound *in, mach_msg_header_t *buff
         if (size >= 16) /* the size is written where there is room for the header's first half */
             buffer->msgh_size = ml_packet_header(&in->packet)->msgh_size;
         if ((option & MACH_RCV_LARGE_IDENTITY) == MACH_RCV_LARGE_IDENTITY && size >= 16)
-            buffer->msgh_local_port = in->local;
+            buffer->msgh_local_port = in->port.name;
         return true;
     case GONE_LARGE:
         *result = MACH_RCV_TOO_LARGE;
@@ -327,8 +329,10 @@ mach_msg_return_t ml_receive(mach_msg_header_t *buffer, mach_msg_option_t option
         r = e->port->receiver;
     else if (e != NULL && e->kind == ML_SET)
         set = ml_set_retain(e->set);
-    if (r != NULL)
+    if (r != NULL) {
         r->refs++;
+        in.port = ml_receiver_identify(r);
+    }
     ml_unlock();
     if (r == NULL && set == NULL)
         return MACH_RCV_INVALID_NAME;
@@ -338,10 +342,11 @@ mach_msg_return_t ml_receive(mach_msg_header_t *buffer, mach_msg_option_t option
             mr = ml_set_wait(set, option, deadline, &r);
             if (mr != MACH_MSG_SUCCESS)
                 break;
-            in.local = ml_receiver_name(r);
+            ml_lock();
+            in.port = ml_receiver_identify(r);
+            ml_unlock();
             mr = receive_from(r, buffer, option, size, &in, 0);
         } else {
-            in.local = name;
             mr = receive_from(r, buffer, option, size, &in, deadline);
         }
         /* Another thread may have been quicker, or the member may just have gone. */

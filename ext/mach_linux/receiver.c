@@ -234,13 +234,13 @@ void ml_receiver_abandon(struct ml_port *p, struct ml_garbage *g)
     ml_receiver_discard(r, true, g);
 }
 
-mach_port_name_t ml_receiver_name(struct ml_receiver *r)
+struct ml_receiver_identity ml_receiver_identify(const struct ml_receiver *r)
 {
-    ml_lock();
     struct ml_entry *e = r->port != NULL ? ml_port_entry(r->port) : NULL;
-    mach_port_name_t name = e != NULL ? ml_entry_name(e) : MACH_PORT_NULL;
-    ml_unlock();
-    return name;
+    return (struct ml_receiver_identity){
+        .name = e != NULL ? ml_entry_name(e) : MACH_PORT_NULL,
+        .context = r->context,
+    };
 }
 
 /* --- senders --------------------------------------------------------------------------------- */

@@ -92,8 +92,12 @@ void ml_receiver_discard(struct ml_receiver *r, bool handed_on, struct ml_garbag
 void ml_receiver_abandon(struct ml_port *p, struct ml_garbage *g);
 void ml_receiver_release(struct ml_receiver *r, struct ml_garbage *g);
 
-/* The name of the port, for a message that came from a set; the lock is not held. */
-mach_port_name_t ml_receiver_name(struct ml_receiver *r);
+/* What a message says of the port that it came to. */
+struct ml_receiver_identity {
+    mach_port_name_t name;
+    mach_port_context_t context;
+};
+struct ml_receiver_identity ml_receiver_identify(const struct ml_receiver *r);
 
 /* A descriptor whose open duplicates tell the receiver that there are senders; borrowed. −1 and errno. */
 int ml_receiver_live(struct ml_receiver *r);

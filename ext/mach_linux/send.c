@@ -106,7 +106,7 @@ static mach_msg_return_t copyin_destination(struct outbound *out, const mach_msg
     struct ml_entry *e = ml_entry_lookup(name);
     if (e->port->kind == ML_TASK)
         return MACH_SEND_INVALID_DEST; /* no kernel listens behind it */
-    if (disposition == MACH_MSG_TYPE_MOVE_SEND || disposition == MACH_MSG_TYPE_MOVE_SEND_ONCE) {
+    if (disposition != MACH_MSG_TYPE_COPY_SEND && disposition != MACH_MSG_TYPE_MAKE_SEND) {
         kern_return_t kr = ml_copyin(name, disposition, &out->destination, &out->garbage);
         return kr == KERN_SUCCESS ? MACH_MSG_SUCCESS : MACH_SEND_NO_BUFFER;
     }

@@ -85,13 +85,20 @@ static void inherit(void)
     closedir(directory);
 }
 
-/* Says in the file what there is now. The descriptors are not close-on-exec, on purpose. */
+/* Says in a file what there is now. In a fresh one each time: a child that was forked before shares the
+ * last one and may be about to read it. The descriptors are not close-on-exec, on purpose. */
 static kern_return_t publish(void)
 {
-    if (file < 0)
-        file = (int)memfd_create(FILE_NAME, 0);
-    if (file < 0 || pwrite(file, specials, sizeof specials, 0) != (ssize_t)sizeof specials)
+    int fresh = memfd_create(FILE_NAME, 0);
+    if (fresh < 0)
         return KERN_RESOURCE_SHORTAGE;
+    if (pwrite(fresh, specials, sizeof specials, 0) != (ssize_t)sizeof specials) {
+        close(fresh);
+        return KERN_RESOURCE_SHORTAGE;
+    }
+    if (file >= 0)
+        close(file);
+    file = fresh;
     return KERN_SUCCESS;
 }
 
