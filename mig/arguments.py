@@ -214,10 +214,17 @@ class _Builder:
         it, where = argument.type, argument.where
         if it.native:
             raise MigError(where, f"{argument.name}: native C types are not generated")
-        if not it.inline:
-            raise MigError(where, f"{argument.name}: out-of-line data is not generated")
-        if it.is_descriptor_array or (it.port and it.varying):
-            raise MigError(where, f"{argument.name}: arrays of ports are not generated")
+        if it.inline_emulated:
+            raise MigError(
+                where, f"{argument.name}: indefinite arrays are not generated: use ^array[]"
+            )
+        if it.is_descriptor_array or (it.port and it.varying and it.inline):
+            what = "ports" if it.inline else "out-of-line data"
+            raise MigError(where, f"{argument.name}: arrays of {what} are not generated")
+        if not it.inline and (it.in_trans or it.out_trans or it.destructor):
+            raise MigError(
+                where, f"{argument.name}: translations of out-of-line data are not generated"
+            )
         if it.is_varying_inline and argument.sent and argument.returned:
             raise MigError(
                 where, f"{argument.name}: Inline variable-sized arguments can't be InOut"
@@ -242,6 +249,19 @@ class _Builder:
             elif self._flag(argument, flag):
                 names.add(flag.name)
         argument.flags = frozenset(names)
+        self._settle_dealloc(argument, flags)
+
+    def _settle_dealloc(self, argument: Argument, flags: tuple[syntax.Flag, ...]) -> None:
+        """Dealloc, NotDealloc and Dealloc[]: what becomes of the sender's out-of-line memory."""
+        if argument.type.inline or "dealloc" not in argument.flags:
+            return
+        indexed = any(f.name == "dealloc" and f.indexed for f in flags)
+        if "notdealloc" in argument.flags and not indexed:
+            self._diagnostics.warn(
+                argument.where, f"{argument.name}: Dealloc and NotDealloc cancel out"
+            )
+            return
+        argument.dealloc = "maybe" if indexed else "yes"
 
     def _flag(self, argument: Argument, flag: syntax.Flag) -> bool:
         """Whether the flag holds for this argument; a meaningless one is ignored, said aloud."""
@@ -254,10 +274,18 @@ class _Builder:
                 complaint = "CountInOut is ignored: argument isn't variable or in-line"
             case "dealloc" if it.inline and not it.port:
                 complaint = "Dealloc is ignored: it is meaningless for that type of argument"
+            case "dealloc" if it.inline and flag.indexed:
+                complaint = "Dealloc[] is ignored: the argument is not out of line"
             case "physicalcopy" if it.inline:
                 complaint = "PhysicalCopy is ignored, argument copied inline anyway"
-            case "overwrite" if it.inline:
+            case "physicalcopy" if it.port:
+                complaint = "PhysicalCopy is ignored, it does not apply to arrays of ports"
+            case "overwrite" if it.inline or not argument.returned or argument.sent:
                 complaint = "Overwrite is ignored - it must be Out AND Ool!"
+            case "overwrite":
+                raise MigError(flag.where, f"{name}: Overwrite is not generated")
+            case "auto" if not it.inline:
+                raise MigError(flag.where, f"{name}: Auto out of line is not generated")
             case "samecount" if not it.varying:
                 complaint = "SameCount is ignored - the argument is not variable"
             case "samecount":
@@ -304,8 +332,15 @@ class _Builder:
         it = parent.type
         if it.is_polymorphic and parent.role is not Role.TRAILER:
             self._add_poly(parent)
-        if parent.role is not Role.NORMAL or not it.varying:
+        if parent.role is not Role.NORMAL:
             return
+        if it.varying:
+            self._add_count(parent)
+        if parent.dealloc == "maybe":
+            self._add_dealloc(parent)
+
+    def _add_count(self, parent: Argument) -> None:
+        it = parent.type
         if "countinout" in parent.flags:
             offered = Argument(
                 parent.where,
@@ -321,7 +356,19 @@ class _Builder:
         )
         count.parent, parent.count = parent, count
         count.user_arg = count.server_arg = not it.string
+        if not it.inline:
+            # The count of an array in the body lies just before it; this one has its own field.
+            count.sent, count.returned = parent.sent, parent.returned
         self._arguments.append(count)
+
+    def _add_dealloc(self, parent: Argument) -> None:
+        dealloc = Argument(
+            parent.where, f"{parent.name}Dealloc", integer_type("boolean_t"), Role.DEALLOC
+        )
+        dealloc.user_arg = dealloc.sent = parent.sent
+        dealloc.server_arg = dealloc.returned = parent.returned
+        dealloc.parent, parent.dealloc_arg = parent, dealloc
+        self._arguments.append(dealloc)
 
     def _add_poly(self, parent: Argument) -> None:
         it = parent.type

@@ -15,7 +15,7 @@ from mig.types import STRING_C
 
 HEADER = 24
 BODY = 4
-PORT_DESCRIPTOR = 12
+DESCRIPTORS = {"port": 12, "ool": 16, "ool_ports": 16}  # with 64-bit addresses
 NDR = 8
 RET_CODE = 4
 COUNT = 4
@@ -80,6 +80,10 @@ class Message:
         """By how much the longest message exceeds the shortest."""
         return sum(f.room for f in self.variables)
 
+    def field_of(self, argument: Argument) -> Field:
+        """The field in the body that holds an argument."""
+        return next(f for f in self.fields if f.argument is argument)
+
     @property
     def minimum(self) -> int:
         """The size with every variable field empty."""
@@ -89,20 +93,28 @@ class Message:
 def request_layout(routine: Routine) -> Message:
     """Lay out a routine's request."""
     arguments = [a for a in routine.arguments if a.sent]
-    has_data = any(_is_data(a) for a in arguments) or routine.ret_code_arg is not None
-    return _lay_out(arguments, has_data, has_ret_code=False)
+    return _lay_out(
+        arguments, _has_data(arguments) or routine.ret_code_arg is not None, has_ret_code=False
+    )
 
 
 def reply_layout(routine: Routine) -> Message:
     """Lay out a routine's reply. A one-way routine has the form of one that is never sent."""
     arguments = [a for a in routine.arguments if a.returned]
     has_ret_code = not any(a.is_descriptor for a in arguments)
-    return _lay_out(arguments, has_ret_code or any(map(_is_data, arguments)), has_ret_code)
+    return _lay_out(arguments, has_ret_code or _has_data(arguments), has_ret_code)
+
+
+def _has_data(arguments: list[Argument]) -> bool:
+    """Whether a message says how data in it is represented: data out of line counts too."""
+    return any(_is_data(a) or (a.is_descriptor and not a.type.port) for a in arguments)
 
 
 def _is_data(argument: Argument) -> bool:
     """Whether an argument puts bytes into the body."""
-    return argument.role in (Role.NORMAL, Role.COUNT_IN_OUT) and not argument.type.port
+    if argument.role in (Role.COUNT, Role.COUNT_IN_OUT):
+        return True
+    return argument.role is Role.NORMAL and not argument.type.is_descriptor
 
 
 def _lay_out(arguments: list[Argument], has_ndr: bool, has_ret_code: bool) -> Message:
@@ -112,12 +124,13 @@ def _lay_out(arguments: list[Argument], has_ndr: bool, has_ret_code: bool) -> Me
     if descriptors:
         offset += BODY
     for argument in descriptors:
-        message.descriptors.append(Field(argument, argument.name, offset, PORT_DESCRIPTOR, 0))
-        offset += PORT_DESCRIPTOR
+        size = DESCRIPTORS[argument.type.descriptor_kind]
+        message.descriptors.append(Field(argument, argument.name, offset, size, 0))
+        offset += size
     offset += NDR * has_ndr + RET_CODE * has_ret_code
     position = 0
     for argument in arguments:
-        if argument.is_descriptor or not _is_data(argument):
+        if not _is_data(argument):
             continue
         it = argument.type
         variable = it.is_varying_inline

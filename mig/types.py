@@ -110,6 +110,13 @@ class IpcType:
         return self.port or not self.inline
 
     @property
+    def descriptor_kind(self) -> str:
+        """Which descriptor carries it: port, ool (data) or ool_ports."""
+        if self.inline:
+            return "port"
+        return "ool_ports" if self.port else "ool"
+
+    @property
     def is_descriptor_array(self) -> bool:
         """Several descriptors for one argument: an inline array of ports, say."""
         return self.descriptors > 1

@@ -199,9 +199,9 @@ def write_name_map(w: Writer, interface: Interface) -> None:
 def callout_argument_words(argument: Argument) -> int:
     """How many words an argument adds to a routine descriptor's ``argc``, as migcom counts."""
     it = argument.type
-    if it.is_descriptor and argument.is_descriptor:
+    if argument.is_descriptor and (it.port or it.varying or it.number > 1):
         return 1
-    if argument.returned and it.struct and not it.varying and not it.is_descriptor:
+    if argument.returned and it.struct and not it.varying:
         return 1
     if it.struct and it.number and it.bits >= 32:
         return it.number * (it.bits // 32)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from mig.emit.descriptors import C_TYPES
 from mig.emit.writer import Writer
 from mig.layout import Field, Message
 from mig.model import Argument
-
-PORT_DESCRIPTOR_TYPE = "mach_msg_port_descriptor_t"
 
 
 def field_type(argument: Argument, server: bool) -> str:
@@ -28,7 +27,8 @@ def write_struct_body(w: Writer, message: Message, server: bool, trailer: str = 
         w.line("/* start of the kernel processed data */")
         w.line("mach_msg_body_t msgh_body;")
         for descriptor in message.descriptors:
-            w.line(f"{PORT_DESCRIPTOR_TYPE} {descriptor.name};")
+            ctype = C_TYPES[descriptor.argument.type.descriptor_kind]
+            w.line(f"{ctype} {descriptor.name};")
         w.line("/* end of the kernel processed data */")
     if message.has_ndr:
         w.line("NDR_record_t NDR;")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from mig.emit.descriptors import elements, wrong_descriptor
 from mig.emit.messages import place, rounded
 from mig.emit.writer import Writer
 from mig.layout import Field, Message
 from mig.model import Interface, Routine
-from mig.types import POLYMORPHIC
 
 
 def write_reply_check(w: Writer, interface: Interface, routine: Routine, reply: Message) -> None:
@@ -32,9 +32,11 @@ def write_reply_check(w: Writer, interface: Interface, routine: Routine, reply: 
         _write_identity(w, interface.message_id(routine) + 100)
         _write_form(w, reply, no_arguments=not any(a.returned for a in routine.arguments))
         for descriptor in reply.descriptors:
-            _write_port_check(w, descriptor)
+            _write_descriptor_check(w, descriptor)
         for i, field in enumerate(reply.variables, 1):
             _write_variable_check(w, reply, field, i)
+        for descriptor in reply.descriptors:
+            _write_count_check(w, reply, descriptor)
         w.line("return MACH_MSG_SUCCESS;")
     w.line(f"#endif /* !defined({name}__defined) */")
     w.blank()
@@ -81,14 +83,30 @@ def _write_form(w: Writer, reply: Message, no_arguments: bool) -> None:
             w.line("return Out0P->RetCode;")
 
 
-def _write_port_check(w: Writer, descriptor: Field) -> None:
-    it = descriptor.argument.type
-    condition = f"Out0P->{descriptor.name}.type != MACH_MSG_PORT_DESCRIPTOR"
-    if POLYMORPHIC not in (it.sent, it.received):
-        condition += f" || Out0P->{descriptor.name}.disposition != {it.received_name}"
+def _write_descriptor_check(w: Writer, descriptor: Field) -> None:
+    name = f"Out0P->{descriptor.name}"
     w.line("#if __MigTypeCheck")
-    with w.block(f"if ({condition}) {{"):
+    with w.block(f"if ({wrong_descriptor(name, descriptor.argument.type, server=False)}) {{"):
         w.line("return MIG_TYPE_ERROR;")
+    w.line("#endif /* __MigTypeCheck */")
+
+
+def _write_count_check(w: Writer, reply: Message, descriptor: Field) -> None:
+    """The count in the body must be that of the descriptor."""
+    argument = descriptor.argument
+    if argument.type.inline or argument.count is None:
+        return
+    field = reply.field_of(argument.count)
+    w.line("#if __MigTypeCheck")
+    with w.block():
+        w.line("mach_msg_type_number_t count;")
+        if field.position == 0:
+            w.line(f"count = Out0P->{field.name};")
+        else:
+            at = place("Reply", "Reply0P", field.name, f"*msgh_shrink_{field.position}")
+            w.line(f"(void) memcpy(&count, {at}, sizeof(count));")
+        w.line(f"if ({elements(f'Out0P->{descriptor.name}', argument.type)} != count)")
+        w.line("\treturn MIG_TYPE_ERROR;")
     w.line("#endif /* __MigTypeCheck */")
 
 

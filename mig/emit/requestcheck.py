@@ -7,22 +7,11 @@ string's terminator.
 
 from __future__ import annotations
 
+from mig.emit.descriptors import elements, wrong_descriptor
 from mig.emit.messages import place, rounded
 from mig.emit.writer import Writer
 from mig.layout import Field, Message
 from mig.model import Routine
-from mig.types import MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE
-
-# A descriptor whose disposition is an argument on the sending side only: what may arrive.
-_ACCEPTED = {
-    MOVE_RECEIVE: ("MACH_MSG_TYPE_MOVE_RECEIVE",),
-    MOVE_SEND_ONCE: ("MACH_MSG_TYPE_MOVE_SEND_ONCE", "MACH_MSG_TYPE_MAKE_SEND_ONCE"),
-    MOVE_SEND: (
-        "MACH_MSG_TYPE_MOVE_SEND",
-        "MACH_MSG_TYPE_MAKE_SEND",
-        "MACH_MSG_TYPE_COPY_SEND",
-    ),
-}
 
 
 def write_request_check(w: Writer, routine: Routine, request: Message) -> None:
@@ -40,9 +29,11 @@ def write_request_check(w: Writer, routine: Routine, request: Message) -> None:
         _declarations(w, routine, request)
         _write_form(w, routine, request)
         for descriptor in request.descriptors:
-            _write_port_check(w, descriptor)
+            _write_descriptor_check(w, descriptor)
         for i, field in enumerate(request.variables, 1):
             _write_variable_check(w, request, field, i)
+        for descriptor in request.descriptors:
+            _write_count_check(w, request, descriptor)
         for field in request.fields:
             if field.argument.type.string:
                 _write_terminator_check(w, field)
@@ -85,18 +76,30 @@ def _write_form(w: Writer, routine: Routine, request: Message) -> None:
     w.line("#endif /* __MigTypeCheck */")
 
 
-def _write_port_check(w: Writer, descriptor: Field) -> None:
-    it = descriptor.argument.type
+def _write_descriptor_check(w: Writer, descriptor: Field) -> None:
     name = f"In0P->{descriptor.name}"
-    condition = f"{name}.type != MACH_MSG_PORT_DESCRIPTOR"
-    if not it.is_polymorphic:
-        condition += f"\n\t    || {name}.disposition != {it.received_name}"
-    elif it.received in _ACCEPTED:
-        tests = (f"{name}.disposition != {d}" for d in _ACCEPTED[it.received])
-        condition += f"\n\t    || ({' && '.join(tests)})"
     w.line("#if __MigTypeCheck")
-    with w.block(f"if ({condition}) {{"):
+    with w.block(f"if ({wrong_descriptor(name, descriptor.argument.type, server=True)}) {{"):
         w.line("return MIG_TYPE_ERROR;")
+    w.line("#endif /* __MigTypeCheck */")
+
+
+def _write_count_check(w: Writer, request: Message, descriptor: Field) -> None:
+    """The count in the body must be that of the descriptor."""
+    argument = descriptor.argument
+    if argument.type.inline or argument.count is None:
+        return
+    field = request.field_of(argument.count)
+    w.line("#if __MigTypeCheck")
+    with w.block():
+        w.line("mach_msg_type_number_t count;")
+        if field.position == 0:
+            w.line(f"count = In0P->{field.name};")
+        else:
+            at = place("Request", "Request0P", field.name, f"*msgh_shrink_{field.position}")
+            w.line(f"(void) memcpy(&count, {at}, sizeof(count));")
+        w.line(f"if ({elements(f'In0P->{descriptor.name}', argument.type)} != count)")
+        w.line("\treturn MIG_TYPE_ERROR;")
     w.line("#endif /* __MigTypeCheck */")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mig.emit.descriptors import elements, write_descriptor
 from mig.emit.messages import element_type, needs_copy, place
 from mig.emit.writer import Writer
 from mig.layout import Field, Message
@@ -111,7 +112,7 @@ class ServerCall:
             w.line("MIG_RETURN_ERROR(OutHeadP, RetCode);")
         w.blank()
         for descriptor in self._reply.descriptors:
-            self._pack_port(descriptor)
+            self._pack_descriptor(descriptor)
         if self._reply.has_ndr:
             w.line("OutP->NDR = NDR_record;")
         if self._reply.has_ret_code:
@@ -168,6 +169,9 @@ class ServerCall:
         if argument.role is Role.COUNT:
             self._initialise_count(argument)
             return
+        if argument.role is Role.DEALLOC:
+            w.line(f"{name} = FALSE;")
+            return
         if argument.role is Role.POLY:
             parent = argument.parent
             assert parent is not None
@@ -220,6 +224,10 @@ class ServerCall:
             source = self._in_address(field, field.count_name)
             w.line(f"(void) memcpy(&{count.name}, {source}, sizeof({count.name}));")
             return
+        if not parent.type.inline:
+            given = elements(f"In0P->{parent.name}", parent.type) if parent.sent else "0"
+            w.line(f"{count.name} = {given};")
+            return
         maximum = parent.type.element_count
         offered = parent.count_in_out
         if offered is None:
@@ -252,8 +260,11 @@ class ServerCall:
     def _count_value(self, count: Argument) -> str:
         if self._is_local(count):
             return count.name
-        assert count.parent is not None
-        return f"In0P->{self._in[id(count.parent)].count_name}"
+        parent = count.parent
+        assert parent is not None
+        if not parent.type.inline:
+            return elements(f"In0P->{parent.name}", parent.type)
+        return f"In0P->{self._in[id(parent)].count_name}"
 
     def _received(self, argument: Argument) -> str:
         """The value that came for an argument, translated."""
@@ -264,8 +275,10 @@ class ServerCall:
             value = "In0P->Head.msgh_remote_port"
         elif argument.role is Role.TRAILER:
             value = f"TrailerP->{argument.trailer_field}"
-        elif it.is_descriptor:
+        elif it.is_descriptor and it.inline:
             value = f"In0P->{argument.name}.name"
+        elif it.is_descriptor:
+            value = f"({it.trans_type}) (In0P->{argument.name}.address)"
         else:
             value = f"In0P->{argument.name}"
         return f"{it.in_trans}({value})" if it.in_trans else value
@@ -334,20 +347,15 @@ class ServerCall:
         it = argument.type
         return f"{it.out_trans}({argument.name})" if it.out_trans else argument.name
 
-    def _pack_port(self, descriptor: Field) -> None:
+    def _pack_descriptor(self, descriptor: Field) -> None:
         argument = descriptor.argument
-        name = f"OutP->{descriptor.name}"
         disposition = argument.type.sent_name
         if argument.type.sent == POLYMORPHIC:
             assert argument.poly is not None
             disposition = f"{argument.poly.name} & 0xffu"
-        self._w.lines(
-            f"{name}.name = {self._translated(argument)};",
-            f"{name}.pad1 = 0;",
-            f"{name}.pad2 = 0;",
-            f"{name}.disposition = {disposition};",
-            f"{name}.type = MACH_MSG_PORT_DESCRIPTOR;",
-        )
+        count = argument.count.name if argument.count else ""
+        name, value = f"OutP->{descriptor.name}", self._translated(argument)
+        write_descriptor(self._w, name, argument, value, disposition, count)
 
     def _pack_fixed(self, field: Field) -> None:
         w, argument = self._w, field.argument

@@ -210,6 +210,7 @@ class _UserStub:
             f"\n\t\t{timeout.expression if timeout else 'MACH_MSG_TIMEOUT_NONE'}, MACH_PORT_NULL);"
         )
         w.line(hook(self._interface, routine, "After", "Send"))
+        self._free_relocated()
         self._finish("msg_result")
 
     def _call(self) -> None:
@@ -229,6 +230,7 @@ class _UserStub:
             f" {timeout.expression if timeout else 'MACH_MSG_TIMEOUT_NONE'}, MACH_PORT_NULL);"
         )
         w.line(hook(self._interface, routine, "After", "Send"))
+        self._free_relocated()
         with w.block("if (msg_result != MACH_MSG_SUCCESS) {"):
             if not routine.reply_port.user_arg:
                 suffix = "WithTimeout" if timeout else "WithoutTimeout"
@@ -244,6 +246,24 @@ class _UserStub:
             w.line("mach_msg_destroy(&Out0P->Head);")
             self._finish("check_result")
         w.blank()
+
+    def _free_relocated(self) -> None:
+        """A send that timed out comes back with copies of the out-of-line data: free them."""
+        w, routine = self._w, self._routine
+        moved = [
+            d.argument
+            for d in self._request.descriptors
+            if d.argument.type.descriptor_kind == "ool"
+        ]
+        if routine.timeout is None or not moved:
+            return
+        with w.block("if (msg_result == MACH_SEND_TIMED_OUT) {"):
+            for argument in moved:
+                value = f"{'*' if argument.by_reference_user else ''}{argument.name}"
+                w.line(f"if (InP->{argument.name}.address != (void *) ({value}))")
+                w.line("\t(void) vm_deallocate(mach_task_self(),")
+                w.line(f"\t\t(vm_address_t) InP->{argument.name}.address,")
+                w.line(f"\t\t(vm_size_t) InP->{argument.name}.size);")
 
     def _trailer_elements(self) -> str:
         fields = {a.trailer_field for a in self._routine.user_trailer}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mig.emit.descriptors import write_descriptor
 from mig.emit.messages import place, rounded
 from mig.emit.writer import Writer
 from mig.layout import Field, Message
@@ -35,7 +36,7 @@ def _write_all(w: Writer, request: Message, fail: Fail) -> None:
     if request.is_complex:
         w.line(f"InP->msgh_body.msgh_descriptor_count = {len(request.descriptors)};")
     for descriptor in request.descriptors:
-        _write_port(w, descriptor)
+        _write_descriptor(w, descriptor)
     if request.has_ndr:
         w.line("InP->NDR = NDR_record;")
     for field in request.fields:
@@ -50,20 +51,15 @@ def _value(argument: Argument) -> str:
     return f"{'*' if argument.by_reference_user else ''}{argument.name}"
 
 
-def _write_port(w: Writer, descriptor: Field) -> None:
+def _write_descriptor(w: Writer, descriptor: Field) -> None:
     argument = descriptor.argument
-    name = f"InP->{descriptor.name}"
     disposition = argument.type.sent_name
     if argument.type.sent == POLYMORPHIC:
         assert argument.poly is not None
         disposition = f"{_value(argument.poly)} & 0xffu"
-    w.lines(
-        f"{name}.name = {_value(argument)};",
-        f"{name}.pad1 = 0;",
-        f"{name}.pad2 = 0;",
-        f"{name}.disposition = {disposition};",
-        f"{name}.type = MACH_MSG_PORT_DESCRIPTOR;",
-    )
+    count = _value(argument.count) if argument.count else ""
+    name = f"InP->{descriptor.name}"
+    write_descriptor(w, name, argument, _value(argument), disposition, count)
 
 
 def _address(field: Field, name: str) -> str:

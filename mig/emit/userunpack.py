@@ -19,7 +19,11 @@ def write_unpack(w: Writer, routine: Routine, reply: Message, fail: Fail) -> Non
         _write_trailer(w, routine, fail)
     for descriptor in reply.descriptors:
         argument = descriptor.argument
-        w.line(f"*{argument.name} = Out0P->{descriptor.name}.name;")
+        if argument.type.inline:
+            w.line(f"*{argument.name} = Out0P->{descriptor.name}.name;")
+        else:
+            address = f"Out0P->{descriptor.name}.address"
+            w.line(f"*{argument.name} = ({argument.type.user_type}) ({address});")
         if argument.type.received == POLYMORPHIC:
             assert argument.poly is not None
             w.line(f"*{argument.poly.name} = Out0P->{descriptor.name}.disposition;")

@@ -57,6 +57,9 @@ typedef char text_t[16];
 typedef char name_t[16];
 typedef struct { uint32_t v[4]; } box_t;
 typedef uint32_t row_t[4];
+typedef uint32_t *far_t;
+typedef uint8_t *octets_t;
+typedef mach_port_t *ports_t;
 typedef struct thing *thing_t;
 extern thing_t thing_in(mach_port_t);
 extern mach_port_t thing_out(thing_t);
@@ -73,7 +76,7 @@ def _argument(text: str, kind: str = "routine") -> str:
 G, X, R, E = Outcome.GENERATED, Outcome.IGNORED, Outcome.REFUSED, Outcome.ERROR
 _OLD = "use a routine or a simpleroutine"
 _KERNEL = "they are for stubs inside the kernel"
-_OOL = "out-of-line data is not generated"
+_INDEFINITE = "indefinite arrays are not generated"
 _NATIVE = "native C types are not generated"
 _PORT_ARRAY = "arrays of ports are not generated"
 
@@ -183,21 +186,27 @@ ROWS = (
     ),
     Row(
         "Types",
-        "`array[] of`, `array[*] of` (indefinite)",
+        "`^array[] of`, `^array[n] of`, `^struct[n] of` (out of line)",
+        "type far = ^array[] of uint32_t ctype: far_t; type block = ^array[4] of uint8_t"
+        " ctype: octets_t; type big = ^struct[4] of uint32_t ctype: far_t;"
+        + _argument("a : far; b : block; c : big; out d : far; inout e : far"),
+    ),
+    Row(
+        "Types",
+        "`^array[] of`, `^array[n] of` ports",
+        "type some = ^array[] of mach_port_t ctype: ports_t; type any = ^array[3] of"
+        " mach_port_poly_t ctype: ports_t;" + _argument("a : some; b : any; out c : some"),
+    ),
+    Row(
+        "Types",
+        "`array[] of`, `array[*] of` (indefinite, not `^`)",
         f"type any = array[] of uint8_t; {_argument('a : any')}",
         R,
-        _OOL,
+        _INDEFINITE,
     ),
     Row(
         "Types",
-        "`^` (out of line)",
-        f"type far = ^array[] of uint8_t; {_argument('a : far')}",
-        R,
-        _OOL,
-    ),
-    Row(
-        "Types",
-        "arrays of ports",
+        "arrays of ports in line",
         f"type some = array[3] of mach_port_t; {_argument('a : some')}",
         R,
         _PORT_ARRAY,
@@ -262,6 +271,21 @@ ROWS = (
     ),
     Row(
         "Flags", "`samecount`", _argument("a : bytes_t; b : bytes_t, SameCount"), R, "not generated"
+    ),
+    Row(
+        "Flags",
+        "`dealloc`, `notdealloc`, `dealloc[]`, `physicalcopy` out of line",
+        "type far = ^array[] of uint32_t ctype: far_t;"
+        + _argument(
+            "a : far, Dealloc; b : far, Dealloc[]; c : far, PhysicalCopy; d : far, NotDealloc"
+        ),
+    ),
+    Row(
+        "Flags",
+        "`overwrite`, `auto` out of line",
+        f"type far = ^array[] of uint32_t ctype: far_t; {_argument('out a : far, Overwrite')}",
+        R,
+        "Overwrite is not generated",
     ),
     Row(
         "Flags",

@@ -53,6 +53,7 @@ INTERFACES = (
     Interface("strings", HERE / "strings.defs", "strings, fixed and variable", OWN),
     Interface("arrays", HERE / "arrays.defs", "bounded variable arrays, CountInOut", OWN),
     Interface("ports", HERE / "ports.defs", "ports, polymorphic, reply ports", OWN),
+    Interface("outofline", HERE / "outofline.defs", "data and ports out of line", OWN),
     Interface("options", HERE / "options.defs", "timeouts, options, RetCode, trailers", OWN),
 )
 

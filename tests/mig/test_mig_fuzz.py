@@ -20,6 +20,7 @@ VALID = """subsystem fuzz 400; userprefix u_; serverprefix s_;
 type int = MACH_MSG_TYPE_INTEGER_32; type byte = MACH_MSG_TYPE_BYTE;
 type port = MACH_MSG_TYPE_COPY_SEND; type poly = polymorphic ctype: port;
 type text = c_string[*:9]; type row = array[*:7] of byte; type box = struct[3] of int;
+type far = ^array[] of int; type ports = ^array[2] of poly;
 import "fuzz.h"; waittime 5; msgoption A; skip;
 routine a(s : port; n : int; inout m : int; p : poly; t : text; r : row; out q : row, CountInOut;
   out b : box);
@@ -95,7 +96,7 @@ def test_mutations_of_a_valid_interface(edits: list[tuple[int, str, str]]) -> No
     compiles(" ".join(words))
 
 
-DECLARED = ("int", "byte", "port", "poly", "text", "row", "box")
+DECLARED = ("int", "byte", "port", "poly", "text", "row", "box", "far", "ports")
 
 
 @BOUNDED

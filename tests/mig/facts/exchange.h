@@ -76,6 +76,15 @@ int mig_strncpy_zerofill(char *to, const char *from, int length)
     return mig_strncpy(to, from, length);
 }
 static char heap[16384];
+mach_port_t mach_task_self_ = 0x203;
+kern_return_t vm_deallocate(mach_port_t task, vm_address_t address, vm_size_t size)
+{
+    (void)task;
+    (void)address;
+    if (!quiet)
+        printf(" deallocate %u\n", (unsigned)size);
+    return KERN_SUCCESS;
+}
 static int heap_live;
 char *mig_user_allocate(vm_size_t size)
 {
@@ -94,24 +103,50 @@ static unsigned arrives(unsigned d)
     return d == 19 || d == 20 ? 17 : d == 21 ? 18 : d;
 }
 
-static mach_msg_port_descriptor_t *descriptors(buffer_t *m, unsigned *n)
+/* Descriptor number i. Their sizes differ, but the type and the disposition lie in one place. */
+static mach_msg_port_descriptor_t *descriptor(buffer_t *m, unsigned i)
+{
+    unsigned char *at = m->b + sizeof m->h + sizeof(mach_msg_body_t);
+    while (i--)
+        at += ((mach_msg_port_descriptor_t *)(void *)at)->type == MACH_MSG_PORT_DESCRIPTOR
+                  ? sizeof(mach_msg_port_descriptor_t)
+                  : sizeof(mach_msg_ool_descriptor_t);
+    return (mach_msg_port_descriptor_t *)(void *)at;
+}
+
+static unsigned descriptor_count(buffer_t *m)
 {
     mach_msg_body_t *body = (mach_msg_body_t *)(void *)(m->b + sizeof m->h);
-    *n = m->h.msgh_bits & MACH_MSGH_BITS_COMPLEX ? body->msgh_descriptor_count : 0;
-    return (mach_msg_port_descriptor_t *)(void *)(body + 1);
+    return m->h.msgh_bits & MACH_MSGH_BITS_COMPLEX ? body->msgh_descriptor_count : 0;
+}
+
+/* Clears what a message does not define (a port's pads) or what differs from run to run. */
+static void clear_descriptors(buffer_t *m)
+{
+    for (unsigned i = 0; i < descriptor_count(m); i++) {
+        mach_msg_port_descriptor_t *d = descriptor(m, i);
+        if (d->type == MACH_MSG_PORT_DESCRIPTOR) {
+            d->pad1 = 0;
+            d->pad2 = 0;
+        } else {
+            memset(d, 0, sizeof(void *));
+        }
+    }
 }
 
 static void carry(buffer_t *m) /* what the kernel does to a message on its way */
 {
-    unsigned n;
-    mach_msg_port_descriptor_t *d = descriptors(m, &n);
     unsigned remote = MACH_MSGH_BITS_REMOTE(m->h.msgh_bits),
              local = MACH_MSGH_BITS_LOCAL(m->h.msgh_bits);
     mach_port_t port = m->h.msgh_remote_port;
-    for (unsigned i = 0; i < n; i++) {
-        d[i].disposition = arrives(d[i].disposition) & 0xffu;
-        d[i].pad1 = 0;
-        d[i].pad2 = 0;
+    for (unsigned i = 0; i < descriptor_count(m); i++) {
+        mach_msg_port_descriptor_t *d = descriptor(m, i);
+        if (d->type != MACH_MSG_OOL_DESCRIPTOR)
+            d->disposition = arrives(d->disposition) & 0xffu;
+        if (d->type == MACH_MSG_PORT_DESCRIPTOR) {
+            d->pad1 = 0;
+            d->pad2 = 0;
+        }
     }
     m->h.msgh_bits =
         (m->h.msgh_bits & MACH_MSGH_BITS_COMPLEX) | MACH_MSGH_BITS(arrives(local), arrives(remote));
@@ -141,8 +176,7 @@ static const char *mutate(buffer_t *m, unsigned size, int k)
     static char name[64];
     static const int sizes[] = {-24, -8, -4, -1, 1, 4, 8, 400};
     static const unsigned bits[] = {0, 0x1f, 0x1f00, 0x1112, 0x40000000};
-    unsigned n, body = sizeof m->h;
-    mach_msg_port_descriptor_t *d = descriptors(m, &n);
+    unsigned n = descriptor_count(m), body = sizeof m->h;
 #define CASE(count, ...)                                                                           \
     if (k < (int)(count)) {                                                                        \
         __VA_ARGS__                                                                                \
@@ -177,14 +211,22 @@ static const char *mutate(buffer_t *m, unsigned size, int k)
     if (m->h.msgh_bits & MACH_MSGH_BITS_COMPLEX) {
         mach_msg_body_t *mb = (mach_msg_body_t *)(void *)(m->b + sizeof m->h);
         static const unsigned kinds[] = {0, 1, 2, 3, 255};
-        body += 4 + 12 * n;
+        body = (unsigned)((unsigned char *)descriptor(m, n) - m->b);
         CASE(1, mb->msgh_descriptor_count = 0; return "count=0";)
         CASE(1, mb->msgh_descriptor_count++; return "count+1";)
-        CASE(5 * n, d[k / 5].type = kinds[k % 5] & 0xffu;
+        CASE(5 * n, descriptor(m, (unsigned)k / 5)->type = kinds[k % 5] & 0xffu;
              sprintf(name, "d%d.type=%u", k / 5, kinds[k % 5]); return name;)
-        CASE(10 * n, d[k / 10].disposition = (14 + (unsigned)k % 10) & 0xffu;
+        CASE(10 * n, descriptor(m, (unsigned)k / 10)->disposition = (14 + (unsigned)k % 10) & 0xffu;
              sprintf(name, "d%d.disp=%d", k / 10, 14 + k % 10); return name;)
-        CASE(n, d[k].name = 0; sprintf(name, "d%d.name=0", k); return name;)
+        CASE(n, memset(descriptor(m, (unsigned)k), 0,
+                       descriptor(m, (unsigned)k)->type == MACH_MSG_PORT_DESCRIPTOR ? 4 : 8);
+             sprintf(name, "d%d.name=0", k); return name;)
+        for (unsigned i = 0; i < n; i++) { /* the size or count of what is out of line */
+            mach_msg_ool_descriptor_t *d = (mach_msg_ool_descriptor_t *)(void *)descriptor(m, i);
+            unsigned steps = d->type == MACH_MSG_PORT_DESCRIPTOR ? 0 : 3;
+            CASE(steps, d->size += (unsigned)k * 7 - 7; sprintf(name, "d%u.size%+d", i, k * 7 - 7);
+                 return name;)
+        }
     }
     if (body + 4u * (unsigned)(k / 5) + 4 > size)
         return NULL;
@@ -208,12 +250,7 @@ mach_msg_return_t fake_mach_msg(mach_msg_header_t *m, mach_msg_option_t o, mach_
     request.h.msgh_voucher_port = 0;
     request_size = ss;
     if (phase == 0) {
-        unsigned nd;
-        mach_msg_port_descriptor_t *d = descriptors(&request, &nd);
-        for (unsigned i = 0; i < nd; i++) {
-            d[i].pad1 = 0;
-            d[i].pad2 = 0;
-        }
+        clear_descriptors(&request);
         printf(" send opt=%x size=%u rcv=%u name=%x timeout=%u notify=%x\n ", (unsigned)o, ss, rs,
                rn, t, n);
         for (unsigned i = 0; i < ss; i++)

@@ -40,9 +40,10 @@ int celsius_from_kelvin(kelvin_t kelvin)
         return n == 7 ? 44 : 0;                                                                    \
     }
 PLAIN(options_plain, 1)
-PLAIN(options_wait, 2) PLAIN(options_wait_post, 3) PLAIN(options_send, 4)
-    PLAIN(options_send_post, 5) PLAIN(options_option, 6) PLAIN(options_option_post, 7) kern_return_t
-    do_options_arguments(port_t s, int n, int *m)
+PLAIN(options_wait, 2)
+PLAIN(options_wait_post, 3)
+PLAIN(options_send, 4) PLAIN(options_send_post, 5) PLAIN(options_option, 6)
+    PLAIN(options_option_post, 7) kern_return_t do_options_arguments(port_t s, int n, int *m)
 {
     MARK(8);
     SAW(s);
