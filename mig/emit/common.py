@@ -52,6 +52,26 @@ def write_includes(w: Writer, interface: Interface, keywords: tuple[str, ...]) -
     w.blank()
 
 
+def write_source_start(
+    w: Writer, interface: Interface, server: bool, header: str, direction: str
+) -> None:
+    """Begin a file of stubs: what it is, what it includes, what a program may have defined."""
+    side, what = ("server", "Request") if server else ("client", "Reply")
+    write_heading(w, interface, f"The {side}'s stubs")
+    w.lines(f"#define __MIG_check__{what}__{interface.name}_subsystem__ 1", "")
+    w.line("#include <stddef.h>")
+    if header:
+        w.line(f'#include "{header}"')
+        w.blank()
+    else:
+        write_includes(w, interface, ("import", "simport" if server else "uimport"))
+    for item in interface.imports:
+        if item.keyword == "iimport":
+            w.line(f"#include {item.filename}")
+    w.lines("#include <mach/mach.h>", "")
+    write_default_macros(w, direction)
+
+
 @contextmanager
 def extern_c(w: Writer) -> Iterator[None]:
     """Give what is inside C linkage, for C++."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from mig.emit.descriptors import elements, wrong_descriptor
-from mig.emit.messages import place, rounded
+from mig.emit.checks import CLIENT, write_content_checks
 from mig.emit.writer import Writer
-from mig.layout import Field, Message
+from mig.layout import Message
 from mig.model import Interface, Routine
 
 
@@ -31,12 +30,7 @@ def write_reply_check(w: Writer, interface: Interface, routine: Routine, reply: 
         w.blank()
         _write_identity(w, interface.message_id(routine) + 100)
         _write_form(w, reply, no_arguments=not any(a.returned for a in routine.arguments))
-        for descriptor in reply.descriptors:
-            _write_descriptor_check(w, descriptor)
-        for i, field in enumerate(reply.variables, 1):
-            _write_variable_check(w, reply, field, i)
-        for descriptor in reply.descriptors:
-            _write_count_check(w, reply, descriptor)
+        write_content_checks(w, reply, CLIENT)
         w.line("return MACH_MSG_SUCCESS;")
     w.line(f"#endif /* !defined({name}__defined) */")
     w.blank()
@@ -81,51 +75,3 @@ def _write_form(w: Writer, reply: Message, no_arguments: bool) -> None:
     else:
         with w.block("if (Out0P->RetCode != KERN_SUCCESS) {"):
             w.line("return Out0P->RetCode;")
-
-
-def _write_descriptor_check(w: Writer, descriptor: Field) -> None:
-    name = f"Out0P->{descriptor.name}"
-    w.line("#if __MigTypeCheck")
-    with w.block(f"if ({wrong_descriptor(name, descriptor.argument.type, server=False)}) {{"):
-        w.line("return MIG_TYPE_ERROR;")
-    w.line("#endif /* __MigTypeCheck */")
-
-
-def _write_count_check(w: Writer, reply: Message, descriptor: Field) -> None:
-    """The count in the body must be that of the descriptor."""
-    argument = descriptor.argument
-    if argument.type.inline or argument.count is None:
-        return
-    field = reply.field_of(argument.count)
-    w.line("#if __MigTypeCheck")
-    with w.block():
-        w.line("mach_msg_type_number_t count;")
-        if field.position == 0:
-            w.line(f"count = Out0P->{field.name};")
-        else:
-            at = place("Reply", "Reply0P", field.name, f"*msgh_shrink_{field.position}")
-            w.line(f"(void) memcpy(&count, {at}, sizeof(count));")
-        w.line(f"if ({elements(f'Out0P->{descriptor.name}', argument.type)} != count)")
-        w.line("\treturn MIG_TYPE_ERROR;")
-    w.line("#endif /* __MigTypeCheck */")
-
-
-def _write_variable_check(w: Writer, reply: Message, field: Field, number: int) -> None:
-    """Check one variable field's count against its type and against the message's size."""
-    last = number == len(reply.variables)
-    low = f"(mach_msg_size_t) sizeof(Reply) - {reply.variable_room}"
-    with w.block():
-        w.line("mach_msg_type_number_t count;")
-        if field.position == 0:
-            w.line(f"count = Out0P->{field.count_name};")
-        else:
-            at = place("Reply", "Reply0P", field.count_name, f"*msgh_shrink_{field.position}")
-            w.line(f"(void) memcpy(&count, {at}, sizeof(count));")
-        used = rounded("count", field.element_size)
-        w.line(f"if (count > {field.maximum} || msgh_size - ({low}) < {used}")
-        w.line(f"    || msgh_size {'!=' if last else '<'} {low} + {used})")
-        w.line("\treturn MIG_TYPE_ERROR;")
-        earlier = f"*msgh_shrink_{number - 1} + " if number > 1 else ""
-        w.line(f"*msgh_shrink_{number} = {earlier}{field.room} - {used};")
-        if not last:
-            w.line(f"msgh_size -= {used};")

@@ -7,8 +7,7 @@ string's terminator.
 
 from __future__ import annotations
 
-from mig.emit.descriptors import elements, wrong_descriptor
-from mig.emit.messages import place, rounded
+from mig.emit.checks import SERVER, write_content_checks
 from mig.emit.writer import Writer
 from mig.layout import Field, Message
 from mig.model import Routine
@@ -28,12 +27,7 @@ def write_request_check(w: Writer, routine: Routine, request: Message) -> None:
     with w.block():
         _declarations(w, routine, request)
         _write_form(w, routine, request)
-        for descriptor in request.descriptors:
-            _write_descriptor_check(w, descriptor)
-        for i, field in enumerate(request.variables, 1):
-            _write_variable_check(w, request, field, i)
-        for descriptor in request.descriptors:
-            _write_count_check(w, request, descriptor)
+        write_content_checks(w, request, SERVER)
         for field in request.fields:
             if field.argument.type.string:
                 _write_terminator_check(w, field)
@@ -74,57 +68,6 @@ def _write_form(w: Writer, routine: Routine, request: Message) -> None:
     with w.block(f"if ({condition}) {{"):
         w.line("return MIG_BAD_ARGUMENTS;")
     w.line("#endif /* __MigTypeCheck */")
-
-
-def _write_descriptor_check(w: Writer, descriptor: Field) -> None:
-    name = f"In0P->{descriptor.name}"
-    w.line("#if __MigTypeCheck")
-    with w.block(f"if ({wrong_descriptor(name, descriptor.argument.type, server=True)}) {{"):
-        w.line("return MIG_TYPE_ERROR;")
-    w.line("#endif /* __MigTypeCheck */")
-
-
-def _write_count_check(w: Writer, request: Message, descriptor: Field) -> None:
-    """The count in the body must be that of the descriptor."""
-    argument = descriptor.argument
-    if argument.type.inline or argument.count is None:
-        return
-    field = request.field_of(argument.count)
-    w.line("#if __MigTypeCheck")
-    with w.block():
-        w.line("mach_msg_type_number_t count;")
-        if field.position == 0:
-            w.line(f"count = In0P->{field.name};")
-        else:
-            at = place("Request", "Request0P", field.name, f"*msgh_shrink_{field.position}")
-            w.line(f"(void) memcpy(&count, {at}, sizeof(count));")
-        w.line(f"if ({elements(f'In0P->{descriptor.name}', argument.type)} != count)")
-        w.line("\treturn MIG_TYPE_ERROR;")
-    w.line("#endif /* __MigTypeCheck */")
-
-
-def _write_variable_check(w: Writer, request: Message, field: Field, number: int) -> None:
-    last = number == len(request.variables)
-    low = f"(mach_msg_size_t) sizeof(Request) - {request.variable_room}"
-    with w.block():
-        w.line("mach_msg_type_number_t count;")
-        if field.position == 0:
-            w.line(f"count = In0P->{field.count_name};")
-        else:
-            shrink = f"*msgh_shrink_{field.position}"
-            w.line(
-                "(void) memcpy(&count,"
-                f" {place('Request', 'Request0P', field.count_name, shrink)}, sizeof(count));"
-            )
-        used = rounded("count", field.element_size)
-        w.line("#if __MigTypeCheck")
-        w.line(f"if (count > {field.maximum} || msgh_size - ({low}) < {used}")
-        w.line(f"    || msgh_size {'!=' if last else '<'} {low} + {used})")
-        w.line("\treturn MIG_BAD_ARGUMENTS;")
-        w.line("#endif /* __MigTypeCheck */")
-        earlier = f"*msgh_shrink_{number - 1} + " if number > 1 else ""
-        w.line(f"*msgh_shrink_{number} = {earlier}{field.room} - {used};")
-        w.line(f"msgh_size -= {used};" if not last else "(void) msgh_size;")
 
 
 def _write_terminator_check(w: Writer, field: Field) -> None:

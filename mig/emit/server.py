@@ -11,11 +11,9 @@ from mig.emit.common import (
     Names,
     callout_argument_words,
     hook,
-    write_default_macros,
-    write_heading,
-    write_includes,
     write_message_types,
     write_rcs_id,
+    write_source_start,
 )
 from mig.emit.requestcheck import write_request_check
 from mig.emit.servercall import ServerCall
@@ -28,19 +26,7 @@ from mig.model import Interface, Routine
 def server_source(interface: Interface, names: Names) -> str:
     """The C file of the server stubs."""
     w = Writer()
-    write_heading(w, interface, "The server's stubs")
-    w.lines(f"#define __MIG_check__Request__{interface.name}_subsystem__ 1", "")
-    w.line("#include <stddef.h>")
-    if names.sheader:
-        w.line(f'#include "{names.sheader}"')
-        w.blank()
-    else:
-        write_includes(w, interface, ("import", "simport"))
-    for item in interface.imports:
-        if item.keyword == "iimport":
-            w.line(f"#include {item.filename}")
-    w.lines("#include <mach/mach.h>", "")
-    write_default_macros(w, "Rcv")
+    write_source_start(w, interface, True, names.sheader, "Rcv")
     w.default(
         "MIG_RETURN_ERROR",
         "(X, code)",

@@ -11,13 +11,11 @@ from mig.emit.common import (
     extern_c,
     hook,
     user_parameters,
-    write_default_macros,
-    write_heading,
-    write_includes,
     write_message_types,
     write_parameter_list,
     write_prototype,
     write_rcs_id,
+    write_source_start,
 )
 from mig.emit.replycheck import write_reply_check
 from mig.emit.userpack import write_pack
@@ -31,19 +29,7 @@ from mig.types import POLYMORPHIC
 def user_source(interface: Interface, names: Names, max_on_stack: int | None) -> str:
     """The C file of the user stubs."""
     w = Writer()
-    write_heading(w, interface, "The client's stubs")
-    w.lines(f"#define __MIG_check__Reply__{interface.name}_subsystem__ 1", "")
-    w.line("#include <stddef.h>")
-    if names.header:
-        w.line(f'#include "{names.header}"')
-        w.blank()
-    else:
-        write_includes(w, interface, ("import", "uimport"))
-    for item in interface.imports:
-        if item.keyword == "iimport":
-            w.line(f"#include {item.filename}")
-    w.lines("#include <mach/mach.h>", "")
-    write_default_macros(w, "Send")
+    write_source_start(w, interface, False, names.header, "Send")
     _write_error_macro(w, "__MachMsgErrorWithTimeout")
     _write_error_macro(w, "__MachMsgErrorWithoutTimeout")
     write_rcs_id(w, interface, "user")
