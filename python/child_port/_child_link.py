@@ -1,0 +1,150 @@
+"""The parent's side of what Popen shares with one child. Owns its pipe ends, port and rights."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+from . import bootstrap
+from ._child_port import (
+    CancelToken,
+    InvalidDestination,
+    PeerGone,
+    Right,
+    SendRight,
+    UnknownService,
+    check_in,
+)
+from ._deadline import Deadline, held
+from ._environment import variables_for_child
+from ._exit_watch import Watch, watch_either, watch_process
+from ._handshake import random_service_name
+from ._invitation import Invitation, InvitationReader, InvitationWriter
+from ._server import Server, random_token
+
+_FIRST_FD = 3
+
+
+def _pipe() -> tuple[int, int]:
+    """os.pipe, but never among the standard descriptors, where it would be in the child's way."""
+    ends = list(os.pipe())
+    try:
+        for index, fd in enumerate(ends):
+            if fd < _FIRST_FD:
+                ends[index] = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_FD)
+                os.close(fd)
+    except BaseException:
+        for fd in ends:
+            os.close(fd)
+        raise
+    return ends[0], ends[1]
+
+
+class ChildLink:
+    """Two pipes, one in each direction, and the port at which the child checks in.
+
+    The port exists, and the child's invitation is in the pipe, before the child is started: it
+    never finds its parent unprepared, and its check-in waits in the queue until it is accepted.
+    """
+
+    def __init__(self) -> None:
+        self._fds: dict[str, int] = {}
+        self._watches: list[Watch] = []
+        self._lock = threading.Lock()
+        self._destination: tuple[SendRight, int] | None = None
+        self._reader: InvitationReader | None = None
+        self.server: Server | None = None
+        self.process_watch = self.watch_fd = -1
+        self._name, self._token = random_service_name(), random_token()
+        self._port = bootstrap.check_in(self._name)
+        try:
+            self._fds["check in: child"], self._fds["check in: parent"] = _pipe()
+            self._fds["receive: parent"], self._fds["receive: child"] = _pipe()
+            self._reader = InvitationReader(self._fds.pop("receive: parent"))
+            invitation = Invitation(self._token, self._name)
+            # A new pipe has room for it, so there is nothing to wait for.
+            InvitationWriter(self._fds["check in: parent"], invitation).write(Deadline(0), None)
+        except BaseException:
+            self.close()
+            raise
+        _links.add(self)
+
+    def child_fds(self) -> tuple[int, int]:
+        return self._fds["check in: child"], self._fds["receive: child"]
+
+    def environment(self, env: Mapping[Any, Any] | None, pinned: bool) -> dict[Any, Any]:
+        return variables_for_child(env, *self.child_fds(), os.getpid() if pinned else None)
+
+    def started(self, pid: int, pinned: bool) -> None:
+        """The child runs, and its ends belong to it alone."""
+        for fd in ("check in: child", "receive: child"):
+            os.close(self._fds.pop(fd))
+        self.server = Server(self._port, token=self._token, expected_pid=pid if pinned else None)
+        self.watch_fd = self._fds["check in: parent"]
+        # Without a way to watch the process the end of the pipe tells of its death.
+        process = watch_process(pid) if pinned else None
+        if process is not None:
+            self._watches.append(process)
+            self.process_watch = process.fileno()
+            either = watch_either(process, self.watch_fd)
+            self._watches.append(either)
+            self.watch_fd = either.fileno()
+
+    def send(
+        self,
+        port: Right | int | None,
+        disposition: int | None,
+        deadline: Deadline,
+        cancel: CancelToken | None,
+    ) -> None:
+        with held(self._lock, deadline, cancel, "sending to the child"):
+            server, token = self._destination or self._look_up(deadline, cancel)
+        try:
+            check_in(server, token, port, disposition, timeout=deadline.left(), cancel=cancel)
+        except InvalidDestination as error:
+            raise PeerGone("the child no longer receives") from error
+
+    def _look_up(self, deadline: Deadline, cancel: CancelToken | None) -> tuple[SendRight, int]:
+        if self._reader is None:
+            raise ValueError("this Popen is closed")
+        token, name = self._reader.read(deadline, cancel, self.process_watch)
+        try:
+            self._destination = bootstrap.look_up(name), token
+        except UnknownService as error:
+            if self._reader.ended():
+                raise PeerGone("the child no longer receives") from error
+            raise
+        return self._destination
+
+    def close(self) -> None:
+        """Release all of it, twice if need be. The child finds its parent gone."""
+        (self.server or self._port).close()
+        if self._destination is not None:
+            self._destination[0].close()
+        self.close_descriptors()
+
+    def close_descriptors(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+        self.process_watch = self.watch_fd = -1
+        while self._watches:
+            self._watches.pop().close()
+        while self._fds:
+            os.close(self._fds.popitem()[1])
+
+
+_links: weakref.WeakSet[ChildLink] = weakref.WeakSet()
+
+
+def _close_in_forked_child() -> None:
+    """Copies in a forked process must not keep a child from seeing its parent's end."""
+    for link in list(_links):
+        link.close_descriptors()
+
+
+os.register_at_fork(after_in_child=_close_in_forked_child)

@@ -1,0 +1,91 @@
+"""Deadlines, and waiting for descriptors and locks with one, a cancel token, and Ctrl-C."""
+
+import math
+import select
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ._child_port import Cancelled, CancelToken, TimedOut
+
+# poll() counts milliseconds in an int; a longer wait is made of several.
+_LONGEST_POLL_S = 3600.0
+_LOCK_SLICE_S = 0.05
+
+
+class Deadline:
+    """The moment by which a call must be through, from a timeout in seconds.
+
+    None and infinity never come. Raises ValueError for a negative timeout or NaN.
+    """
+
+    __slots__ = ("_at",)
+
+    def __init__(self, timeout: float | None) -> None:
+        self._at = math.inf
+        if timeout is None:
+            return
+        seconds = float(timeout)
+        if not seconds >= 0:
+            raise ValueError("timeout must be None or a number of seconds, 0 or more")
+        self._at = time.monotonic() + seconds
+
+    def left(self) -> float | None:
+        """Seconds until then, 0 once it has passed; None if it never comes."""
+        return None if self._at == math.inf else max(0.0, self._at - time.monotonic())
+
+    def passed(self) -> bool:
+        return self.left() == 0
+
+    def slice(self, longest: float) -> float:
+        """Seconds until then, but no more than the longest."""
+        left = self.left()
+        return longest if left is None else min(left, longest)
+
+
+def check_cancelled(cancel: CancelToken | None) -> None:
+    if cancel is not None and cancel.cancelled:
+        raise Cancelled("the wait was cancelled")
+
+
+def wait_for(
+    interests: dict[int, int], deadline: Deadline, cancel: CancelToken | None, what: str
+) -> set[int]:
+    """Wait until descriptors have one of their events (poll's) or are at their end; which.
+
+    Raises Cancelled, KeyboardInterrupt, and TimedOut, whose text begins with `what`.
+    """
+    poller = select.poll()
+    for fd, events in interests.items():
+        poller.register(fd, events)
+    if cancel is not None:
+        poller.register(cancel.fileno(), select.POLLIN)
+    while True:
+        check_cancelled(cancel)
+        timed_out = deadline.passed()
+        ready = poller.poll(math.ceil(deadline.slice(_LONGEST_POLL_S) * 1000))
+        check_cancelled(cancel)
+        if ready:
+            return {fd for fd, _ in ready}
+        if timed_out:
+            raise TimedOut(f"{what}: the deadline has passed")
+
+
+@contextmanager
+def held(
+    lock: threading.Lock, deadline: Deadline, cancel: CancelToken | None, what: str
+) -> Iterator[None]:
+    """Hold a lock that another thread may keep for as long as its own deadline lets it.
+
+    A lock cannot be waited for together with a token, so this looks at the token between slices;
+    most often the lock is free and there is no wait.
+    """
+    while not lock.acquire(timeout=deadline.slice(_LOCK_SLICE_S)):
+        check_cancelled(cancel)
+        if deadline.passed():
+            raise TimedOut(f"{what}: the deadline has passed while another thread was at it")
+    try:
+        yield
+    finally:
+        lock.release()

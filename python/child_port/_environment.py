@@ -1,0 +1,70 @@
+"""How a process that Popen starts learns of its pipes: three environment variables.
+
+CHILD_PORT_CHECK_IN and CHILD_PORT_RECEIVE are descriptor numbers, each with the device and inode of
+the pipe behind it, "5:14:81234": a process further down may inherit the variable without the
+descriptor, and must not take another file for it. CHILD_PORT_PARENT_PID is there if the parent
+says who it is.
+"""
+
+import os
+import stat
+from collections.abc import Mapping
+from typing import Any
+
+from ._errors import NotAChild
+
+CHECK_IN = "CHILD_PORT_CHECK_IN"
+RECEIVE = "CHILD_PORT_RECEIVE"
+PARENT_PID = "CHILD_PORT_PARENT_PID"
+
+
+def variables_for_child(
+    env: Mapping[Any, Any] | None, check_in_fd: int, receive_fd: int, parent_pid: int | None
+) -> dict[Any, Any]:
+    """The child's environment: env, or this process's, and the variables."""
+    variables = dict(os.environ if env is None else env)
+    variables[CHECK_IN] = _describe(check_in_fd)
+    variables[RECEIVE] = _describe(receive_fd)
+    variables.pop(PARENT_PID, None)
+    if parent_pid is not None:
+        variables[PARENT_PID] = str(parent_pid)
+    return variables
+
+
+def take_variables() -> tuple[int, int, int | None]:
+    """The descriptors to check in and to receive with, and the parent's pid, if it is given.
+
+    The variables are gone afterwards, and the descriptors are no longer inherited: what this
+    process starts is not that parent's child. Raises NotAChild if they are not there.
+    """
+    check_in, receive, parent = (
+        os.environ.pop(variable, None) for variable in (CHECK_IN, RECEIVE, PARENT_PID)
+    )
+    if check_in is None or receive is None:
+        raise NotAChild(
+            "this process has no parent to check in with: it was not started by child_port.Popen, "
+            "or whatever started it in between did not hand the environment on"
+        )
+    fds = _pipe(check_in), _pipe(receive)
+    for fd in fds:
+        os.set_inheritable(fd, False)
+    return *fds, None if parent is None else int(parent)
+
+
+def _describe(fd: int) -> str:
+    status = os.fstat(fd)
+    return f"{fd}:{status.st_dev}:{status.st_ino}"
+
+
+def _pipe(description: str) -> int:
+    fd = int(description.partition(":")[0])
+    try:
+        is_it = stat.S_ISFIFO(os.fstat(fd).st_mode) and _describe(fd) == description
+    except OSError:
+        is_it = False
+    if not is_it:
+        raise NotAChild(
+            f"this process has no parent to check in with: it inherited the variables of "
+            f"child_port.Popen, but not descriptor {fd}; a process in between closed it"
+        )
+    return fd

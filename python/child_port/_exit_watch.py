@@ -1,0 +1,71 @@
+"""Descriptors that become readable when a child is gone.
+
+On Linux a pidfd, on macOS a kqueue with EVFILT_PROC; and a second descriptor (epoll, kqueue) that
+combines it with the end of the child's pipe.
+"""
+
+import os
+import select
+import sys
+from contextlib import suppress
+from typing import Protocol
+
+
+class Watch(Protocol):
+    """A descriptor with an owner."""
+
+    def fileno(self) -> int: ...
+    def close(self) -> None: ...
+
+
+class Pidfd:
+    """Readable once the process has ended. Owns its descriptor."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+if sys.platform == "darwin":
+
+    def watch_process(pid: int) -> Watch | None:
+        """Readable once the child has ended. None if that cannot be watched."""
+        queue = select.kqueue()
+        ends = select.kevent(
+            pid, select.KQ_FILTER_PROC, select.KQ_EV_ADD, fflags=select.KQ_NOTE_EXIT
+        )
+        try:
+            queue.control([ends], 0)
+        except OSError:
+            queue.close()
+            return None
+        return queue
+
+    def watch_either(process: Watch, write_end: int) -> Watch:
+        """Readable once the process has ended or the pipe has no reader left."""
+        queue = select.kqueue()
+        fds = (process.fileno(), write_end)
+        queue.control([select.kevent(fd, select.KQ_FILTER_READ, select.KQ_EV_ADD) for fd in fds], 0)
+        return queue
+
+else:
+
+    def watch_process(pid: int) -> Watch | None:
+        """Readable once the child has ended. None if that cannot be watched."""
+        with suppress(OSError):
+            return Pidfd(os.pidfd_open(pid))
+        return None
+
+    def watch_either(process: Watch, write_end: int) -> Watch:
+        """Readable once the process has ended or the pipe has no reader left."""
+        queue = select.epoll()
+        queue.register(process.fileno(), select.EPOLLIN)
+        queue.register(write_end, 0)
+        return queue

@@ -1,0 +1,160 @@
+"""The pipe of a handshake: where the client is to check in, and with what token.
+
+The server writes, in native byte order and without padding: the token (8 bytes), the length of the
+service name (4 bytes), the name. This is the format of Crashpad's ChildPortHandshake. Neither side
+trusts the other to deliver it in one piece, in time, or at all.
+"""
+
+import os
+import select
+import signal
+import struct
+from typing import NamedTuple
+
+from ._child_port import CancelToken, PeerGone
+from ._deadline import Deadline, wait_for
+from ._errors import HandshakeError
+
+# BOOTSTRAP_MAX_NAME_LEN is 128, the terminating NUL included.
+LONGEST_NAME = 127
+_HEAD = struct.Struct("=QI")
+
+
+class Invitation(NamedTuple):
+    """What goes through the pipe."""
+
+    token: int
+    service_name: str
+
+    def __repr__(self) -> str:
+        return f"<Invitation to {self.service_name!r}>"
+
+    def encode(self) -> bytes:
+        name = self.service_name.encode()
+        return _HEAD.pack(self.token, len(name)) + name
+
+
+class InvitationWriter:
+    """Writes an invitation into a pipe that belongs to the caller.
+
+    A write that did not get through in time can be taken up again where it ended.
+    """
+
+    def __init__(self, fd: int, invitation: Invitation) -> None:
+        os.set_blocking(fd, False)
+        self._fd = fd
+        self._rest = invitation.encode()
+
+    def write(self, deadline: Deadline, cancel: CancelToken | None) -> None:
+        """Raises PeerGone if nobody can read it any more; TimedOut, Cancelled."""
+        while self._rest:
+            wait_for({self._fd: select.POLLOUT}, deadline, cancel, "writing the handshake pipe")
+            try:
+                written = _write_without_sigpipe(self._fd, self._rest)
+            except BlockingIOError:
+                continue
+            except ConnectionError as error:
+                raise PeerGone("the client closed its end of the handshake pipe") from error
+            self._rest = self._rest[written:]
+
+
+class InvitationReader:
+    """Reads an invitation from a pipe, which it owns until close().
+
+    A read that ran into its deadline can be taken up again: what came so far is kept.
+    """
+
+    def __init__(self, fd: int) -> None:
+        os.set_blocking(fd, False)
+        self._fd = fd
+        self._came = b""
+
+    def read(self, deadline: Deadline, cancel: CancelToken | None, gone_fd: int = -1) -> Invitation:
+        """The invitation; the same again if asked again.
+
+        Raises PeerGone when the pipe ends before it is complete, or gone_fd is readable and no more
+        comes; HandshakeError when it cannot be one; TimedOut, Cancelled.
+        """
+        interests = {self._fd: select.POLLIN}
+        if gone_fd >= 0:
+            interests[gone_fd] = select.POLLIN
+        while (missing := self._missing()) > 0:
+            ready = wait_for(interests, deadline, cancel, "reading the handshake pipe")
+            if self._fd not in ready:
+                # The peer is gone, but not another holder of the pipe. What it wrote comes first.
+                if readable_now(self._fd):
+                    continue
+                raise self._peer_gone()
+            try:
+                piece = os.read(self._fd, missing)
+            except BlockingIOError:
+                continue
+            except ConnectionError:
+                piece = b""
+            if not piece:
+                raise self._peer_gone()
+            self._came += piece
+        return self._decode()
+
+    def ended(self) -> bool:
+        """Whether all writers have closed the pipe."""
+        poller = select.poll()
+        poller.register(self._fd, 0)
+        return bool(poller.poll(0))
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def _missing(self) -> int:
+        if len(self._came) < _HEAD.size:
+            return _HEAD.size - len(self._came)
+        _, length = _HEAD.unpack_from(self._came)
+        if not 1 <= length <= LONGEST_NAME:
+            raise HandshakeError(
+                f"the handshake pipe announces a service name of {length} bytes; "
+                f"1 to {LONGEST_NAME} are possible, so its writer is no handshake server"
+            )
+        return _HEAD.size + int(length) - len(self._came)
+
+    def _decode(self) -> Invitation:
+        token, _ = _HEAD.unpack_from(self._came)
+        name = self._came[_HEAD.size :]
+        if b"\0" in name:
+            raise HandshakeError(f"the service name in the handshake pipe has a NUL: {name!r}")
+        try:
+            return Invitation(token, name.decode())
+        except UnicodeDecodeError as error:
+            raise HandshakeError(
+                f"the service name in the handshake pipe is not UTF-8: {name!r}"
+            ) from error
+
+    def _peer_gone(self) -> PeerGone:
+        return PeerGone(
+            "the server closed the handshake pipe, or died, "
+            f"after {len(self._came)} bytes of its invitation"
+        )
+
+
+def readable_now(fd: int) -> bool:
+    """Whether there is something to read, or the end, without a wait."""
+    poller = select.poll()
+    poller.register(fd, select.POLLIN)
+    return bool(poller.poll(0))
+
+
+def _write_without_sigpipe(fd: int, data: bytes) -> int:
+    """os.write, which fails with EPIPE even where SIGPIPE has its default, to kill the process.
+
+    The signal goes to the thread that wrote, so it is enough to block it here and to take it back.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
+    try:
+        return os.write(fd, data)
+    except BrokenPipeError:
+        if signal.SIGPIPE not in before and signal.SIGPIPE in signal.sigpending():
+            signal.sigwait({signal.SIGPIPE})
+        raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

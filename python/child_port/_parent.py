@@ -1,0 +1,146 @@
+"""The child's side of Popen: checking in with the parent, and receiving from it."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+
+from . import bootstrap
+from ._child_port import (
+    CancelToken,
+    CheckIn,
+    InvalidDestination,
+    PeerGone,
+    Right,
+    SendRight,
+    UnknownService,
+    check_in,
+)
+from ._deadline import Deadline, held
+from ._environment import take_variables
+from ._handshake import random_service_name
+from ._invitation import Invitation, InvitationReader, InvitationWriter
+from ._server import Server
+
+
+class _Link:
+    """This process's pipes with the parent, and what came of them. Owns them all.
+
+    The pipes stay open for as long as the process lives, so that each side sees the other's end.
+    """
+
+    def __init__(self, check_in_fd: int, receive_fd: int, parent_pid: int | None) -> None:
+        self._reader = InvitationReader(check_in_fd)
+        self._receive_fd = receive_fd
+        self._parent_pid = parent_pid
+        self._lock = threading.Lock()
+        self._destination: tuple[SendRight, int] | None = None
+        self._writer: InvitationWriter | None = None
+        self._server: Server | None = None
+
+    def check_in(
+        self,
+        port: Right | int | None,
+        disposition: int | None,
+        deadline: Deadline,
+        cancel: CancelToken | None,
+    ) -> None:
+        with held(self._lock, deadline, cancel, "checking in with the parent"):
+            server, token = self._destination or self._look_up(deadline, cancel)
+        try:
+            check_in(server, token, port, disposition, timeout=deadline.left(), cancel=cancel)
+        except InvalidDestination as error:
+            raise PeerGone("the parent is gone, or has closed its Popen") from error
+
+    def receive(self, deadline: Deadline, cancel: CancelToken | None) -> CheckIn:
+        with held(self._lock, deadline, cancel, "receiving from the parent"):
+            if self._server is None or self._writer is None:
+                self._server = Server(
+                    service_name=random_service_name(), expected_pid=self._parent_pid
+                )
+                invitation = Invitation(self._server.token, self._server.service_name or "")
+                self._writer = InvitationWriter(self._receive_fd, invitation)
+            self._writer.write(deadline, cancel)
+            server = self._server
+        return server.accept(deadline.left(), cancel=cancel, watch_fd=self._receive_fd)
+
+    def _look_up(self, deadline: Deadline, cancel: CancelToken | None) -> tuple[SendRight, int]:
+        token, name = self._reader.read(deadline, cancel)
+        try:
+            self._destination = bootstrap.look_up(name), token
+        except UnknownService as error:
+            if self._reader.ended():
+                raise PeerGone("the parent is gone, or has closed its Popen") from error
+            raise
+        return self._destination
+
+    def close(self) -> None:
+        """Close the pipes, and release the rights (those of a process before a fork are closed)."""
+        self._reader.close()
+        fd, self._receive_fd = self._receive_fd, -1
+        if fd >= 0:
+            os.close(fd)
+        if self._destination is not None:
+            self._destination[0].close()
+        if self._server is not None:
+            self._server.close()
+
+
+_link: _Link | None = None
+_link_lock = threading.Lock()
+
+
+def _the_link() -> _Link:
+    global _link
+    with _link_lock:
+        if _link is None:
+            _link = _Link(*take_variables())
+            atexit.register(_link.close)
+        return _link
+
+
+def _forget_in_forked_child() -> None:
+    """A process forked from the child is not the parent's child; nor must its copies of the pipes
+    make the parent believe that the child is still there."""
+    global _link, _link_lock
+    _link_lock = threading.Lock()
+    link, _link = _link, None
+    if link is not None:
+        atexit.unregister(link.close)
+        link.close()
+
+
+os.register_at_fork(after_in_child=_forget_in_forked_child)
+
+
+def check_in_to_parent(
+    port: Right | int | None,
+    disposition: int | None = None,
+    *,
+    timeout: float | None = None,
+    cancel: CancelToken | None = None,
+) -> None:
+    """Hand a right to the parent, who takes it with Popen.accept(). As often as there are rights.
+
+    port and disposition are those of check_in(), and so is their ownership: whatever fails, the
+    caller owns what it owned. timeout is in seconds, for all of it.
+
+    Raises NotAChild if child_port.Popen did not start this process; PeerGone if the parent is gone
+    or has closed its Popen; TimedOut, Cancelled; and what check_in() and bootstrap.look_up() raise.
+    """
+    deadline = Deadline(timeout)
+    _the_link().check_in(port, disposition, deadline, cancel)
+
+
+def receive_from_parent(
+    timeout: float | None = None, *, cancel: CancelToken | None = None
+) -> CheckIn:
+    """The next right that the parent hands over with Popen.send_right(); the caller owns its port.
+
+    Raises NotAChild if child_port.Popen did not start this process; PeerGone if the parent is gone
+    or has closed its Popen and has sent nothing more; TimedOut, Cancelled; and what
+    bootstrap.check_in() and Server.accept() raise.
+    """
+    deadline = Deadline(timeout)
+    return _the_link().receive(deadline, cancel)

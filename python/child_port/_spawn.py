@@ -1,0 +1,205 @@
+"""Popen: a child process, and a way for rights in both directions."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, AnyStr, Literal, overload
+
+from ._child_link import ChildLink
+from ._child_port import CancelToken, CheckIn, PeerGone, Right
+from ._deadline import Deadline
+from ._server import Server
+
+_LAST_GASP_S = 0.1
+
+
+class Popen(subprocess.Popen[AnyStr]):
+    """subprocess.Popen for a child that calls check_in_to_parent() or receive_from_parent().
+
+    Takes what subprocess.Popen takes, everything but the command by keyword, and:
+
+    pinned: accept check-ins from the very process that was started, by the kernel's word, and from
+        no other; so it is unless the command is a shell's. Pass False for a wrapper that starts the
+        real child (env, nice, sudo, a container). Then the secret that the child alone receives
+        tells it from others, and the parent does not say who it is either.
+
+    The service name is claimed before the child is started: raises what bootstrap.check_in raises
+    (NotPrivileged in a sandbox) besides what subprocess.Popen does.
+
+    Leaving a `with` block closes the port, so that a child that still waits for this process gets
+    PeerGone, and then waits for the child to end as subprocess.Popen does.
+    """
+
+    _link: ChildLink | None = None
+
+    @overload
+    def __init__(
+        self: Popen[str],
+        args: Any,
+        *,
+        text: Literal[True],
+        encoding: str | None = None,
+        pinned: bool | None = None,
+        env: Mapping[Any, Any] | None = None,
+        pass_fds: Iterable[int] = (),
+        shell: bool = False,
+        **options: Any,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Popen[str],
+        args: Any,
+        *,
+        text: bool | None = None,
+        encoding: str,
+        pinned: bool | None = None,
+        env: Mapping[Any, Any] | None = None,
+        pass_fds: Iterable[int] = (),
+        shell: bool = False,
+        **options: Any,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Popen[bytes],
+        args: Any,
+        *,
+        text: Literal[False] | None = None,
+        encoding: None = None,
+        pinned: bool | None = None,
+        env: Mapping[Any, Any] | None = None,
+        pass_fds: Iterable[int] = (),
+        shell: bool = False,
+        **options: Any,
+    ) -> None: ...
+    def __init__(
+        self,
+        args: Any,
+        *,
+        text: bool | None = None,
+        encoding: str | None = None,
+        pinned: bool | None = None,
+        env: Mapping[Any, Any] | None = None,
+        pass_fds: Iterable[int] = (),
+        shell: bool = False,
+        **options: Any,
+    ) -> None:
+        if pinned is None:
+            pinned = not shell
+        link: ChildLink = ChildLink()
+        try:
+            options["env"] = link.environment(env, pinned)
+            options["pass_fds"] = (*pass_fds, *link.child_fds())
+            super().__init__(args, text=text, encoding=encoding, shell=shell, **options)
+            link.started(self.pid, pinned)
+        except BaseException:
+            link.close()
+            raise
+        self._link = link
+
+    @property
+    def server(self) -> Server:
+        """Where the child checks in: for select (fileno) and for its stats. ValueError if closed.
+
+        To wait, call accept() or accept_async() of this object, which see the child's end.
+        """
+        server = self._open_link().server
+        assert server is not None
+        return server
+
+    def accept(self, timeout: float | None = None, *, cancel: CancelToken | None = None) -> CheckIn:
+        """The child's next check-in; the caller owns its port.
+
+        A check-in that the child sent before it ended is still accepted. timeout is in seconds.
+
+        Raises PeerGone as soon as the child has ended, or closed its end of the pipe, and has sent
+        no more; and what Server.accept() raises. ValueError if this object is closed.
+        """
+        link = self._open_link()
+        try:
+            return self.server.accept(timeout, cancel=cancel, watch_fd=link.watch_fd)
+        except PeerGone:
+            raise self._gone("no check-in from it is left") from None
+
+    async def accept_async(
+        self, timeout: float | None = None, *, cancel: CancelToken | None = None
+    ) -> CheckIn:
+        """accept() without blocking asyncio's event loop; the same exceptions."""
+        from . import _aio
+
+        link = self._open_link()
+        try:
+            return await _aio.accept(self.server, timeout, cancel=cancel, watch_fd=link.watch_fd)
+        except PeerGone:
+            raise self._gone("no check-in from it is left") from None
+
+    def send_right(
+        self,
+        right: Right | int | None,
+        disposition: int | None = None,
+        *,
+        timeout: float | None = None,
+        cancel: CancelToken | None = None,
+    ) -> None:
+        """Hand a right to the child, which takes it with receive_from_parent().
+
+        Waits for the child's first call of that, and while its queue is full. right and disposition
+        are the port and disposition of check_in(), and so is their ownership: whatever fails, the
+        caller owns what it owned. timeout is in seconds, for all of it.
+
+        Raises PeerGone if the child has ended or closed its end of the pipe; HandshakeError if it
+        wrote something else into it; TimedOut, Cancelled; and what check_in() and
+        bootstrap.look_up() raise. ValueError if this object is closed.
+        """
+        deadline = Deadline(timeout)
+        try:
+            self._open_link().send(right, disposition, deadline, cancel)
+        except PeerGone as error:
+            raise self._gone("it takes no more rights") from error
+
+    def close(self) -> None:
+        """Release the port and the pipes. The process goes on; twice is fine."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+        super().__exit__(kind, error, traceback)
+
+    def __del__(self, *args: Any, **options: Any) -> None:
+        self.close()
+        super().__del__(*args, **options)
+
+    def _open_link(self) -> ChildLink:
+        if self._link is None:
+            raise ValueError("this Popen is closed")
+        return self._link
+
+    def _gone(self, so: str) -> PeerGone:
+        # A process that ends closes its pipes a little before its status can be had.
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(_LAST_GASP_S)
+        status = self.returncode
+        if status is None:
+            what = "closed its end of the pipe"
+        elif status < 0:
+            what = f"was killed by {_signal_name(-status)}"
+        else:
+            what = f"exited with status {status}"
+        return PeerGone(f"the child (pid {self.pid}) {what}; {so}")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
