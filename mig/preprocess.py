@@ -75,8 +75,9 @@ class Preprocessor:
             if self.target:
                 command += ["-target", self.target]
             command += [*self.flags, "-I", str(file.parent)]
-            if self.sysroot:
-                command += ["-isysroot", self.sysroot]
+            sysroot = self.sysroot or os.environ.get("SDKROOT", "")
+            if sysroot:
+                command += ["-isysroot", sysroot]
             command += ["-idirafter", str(STAND_INS), str(copy)]
             try:
                 result = subprocess.run(

@@ -54,8 +54,15 @@ class ServerCall:
         ):
             if routine.server_trailer:
                 self._trailer()
-            values = ", ".join(self._error_value(a) for a in routine.arguments if a.server_arg)
-            w.line(f"RetCode = {routine.server_name}({values});")
+            for argument in routine.arguments:
+                if argument.server_arg and self._is_structure(argument):
+                    w.line(f"{argument.type.trans_type} msgh_no_{argument.name};")
+            for argument in routine.arguments:
+                if argument.server_arg and self._is_structure(argument):
+                    zero = f"msgh_no_{argument.name}"
+                    w.line(f"(void) memset(&{zero}, 0, sizeof({zero}));")
+            values = ",\n\t\t".join(self._error_value(a) for a in routine.arguments if a.server_arg)
+            w.line(f"RetCode = {routine.server_name}(\n\t\t{values});")
             w.line("MIG_RETURN_ERROR(OutHeadP, RetCode);")
         w.blank()
 
@@ -309,6 +316,12 @@ class ServerCall:
             return "MACH_MSGH_BITS_REMOTE(In0P->Head.msgh_bits)"
         return f"In0P->{parent.name}.disposition"
 
+    def _is_structure(self, argument: Argument) -> bool:
+        """Whether the C type may be a structure, which 0 can't be converted to."""
+        it = argument.type
+        whole = it.struct and it.number > 1 and not it.is_descriptor
+        return whole and argument.role is Role.NORMAL
+
     def _error_value(self, argument: Argument) -> str:
         """What the callout is given when a return code came alone."""
         if argument.role in (Role.REQUEST_PORT, Role.TRAILER):
@@ -317,6 +330,8 @@ class ServerCall:
             return "((mig_reply_error_t *) (void *) InHeadP)->RetCode"
         if argument.type.is_array:
             return "NULL"
+        if self._is_structure(argument):
+            return f"msgh_no_{argument.name}"
         return f"({argument.type.trans_type}) 0"
 
     def _trailer(self) -> None:

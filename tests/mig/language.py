@@ -267,7 +267,7 @@ ROWS = (
     Row(
         "Flags",
         "`retcode`",
-        _argument("c : kern_return_t, RetCode; p : mach_port_t", "simpleroutine"),
+        _argument("c : kern_return_t, RetCode; p : mach_port_t; b : box_t", "simpleroutine"),
     ),
     Row(
         "Flags", "`samecount`", _argument("a : bytes_t; b : bytes_t, SameCount"), R, "not generated"
