@@ -260,7 +260,7 @@ CASE(each_timed_out_copy_send_adds_a_uref)
     }
 }
 
-CASE(a_receive_right_destroyed_under_a_blocked_sender_gives_it_success)
+WAITING_CASE(a_receive_right_destroyed_under_a_blocked_sender_gives_it_success)
 {
     mach_port_t full = make_full_port(1), carried = make_port();
     struct waiter waiter;
@@ -329,7 +329,7 @@ static void hold_a_full_port(mach_port_t home)
     peer_sleep();
 }
 
-CASE(two_process_a_killed_receiver_gives_a_blocked_sender_success)
+WAITING_CASE(two_process_a_killed_receiver_gives_a_blocked_sender_success)
 {
     mach_port_t home = make_port();
     pid_t peer = peer_start(home, hold_a_full_port);

@@ -2,14 +2,17 @@
  * ends a wait, without them the wait goes on. */
 #include "peers.h"
 
+#include <errno.h>
 #include <signal.h>
 
-static volatile sig_atomic_t signals;
+static atomic_int signals;
 
 static void count_signal(int number)
 {
+    int before = errno;
     (void)number;
-    signals++;
+    atomic_fetch_add(&signals, 1);
+    errno = before;
 }
 
 static void catch_signals(void)
@@ -18,15 +21,15 @@ static void catch_signals(void)
     NEED(sigaction(SIGUSR1, &action, NULL) == 0);
 }
 
-static void signal_until(struct waiter *waiter, volatile sig_atomic_t wanted)
+static void signal_until(struct waiter *waiter, int wanted)
 {
-    while (signals < wanted) {
+    while (atomic_load(&signals) < wanted) {
         NEED(pthread_kill(waiter->thread, SIGUSR1) == 0);
         a_moment();
     }
 }
 
-CASE(a_receive_with_interrupt_ends_at_a_signal)
+WAITING_CASE(a_receive_with_interrupt_ends_at_a_signal)
 {
     struct waiter waiter;
     catch_signals();
@@ -35,7 +38,7 @@ CASE(a_receive_with_interrupt_ends_at_a_signal)
     IS_CODE(waiter_result(&waiter), MACH_RCV_INTERRUPTED);
 }
 
-CASE(a_receive_without_interrupt_goes_on_after_a_signal)
+WAITING_CASE(a_receive_without_interrupt_goes_on_after_a_signal)
 {
     mach_port_t port = make_port();
     struct waiter waiter;
@@ -47,7 +50,7 @@ CASE(a_receive_without_interrupt_goes_on_after_a_signal)
     IS(waiter.letter.header.msgh_id, 5);
 }
 
-CASE(a_send_with_interrupt_ends_at_a_signal_and_gives_the_rights_back)
+WAITING_CASE(a_send_with_interrupt_ends_at_a_signal_and_gives_the_rights_back)
 {
     mach_port_t port = make_full_port(1), carried = make_port_with_sends(1);
     struct waiter waiter;
@@ -62,7 +65,7 @@ CASE(a_send_with_interrupt_ends_at_a_signal_and_gives_the_rights_back)
     IS(refs(port, MACH_PORT_RIGHT_SEND), 2);
 }
 
-CASE(a_send_without_interrupt_goes_on_after_a_signal)
+WAITING_CASE(a_send_without_interrupt_goes_on_after_a_signal)
 {
     mach_port_t port = make_full_port(1);
     struct waiter waiter;

@@ -359,6 +359,48 @@ CASE(an_array_of_16383_is_too_large)
     IS_CODE(send_it(&message, NOW), MACH_SEND_TOO_LARGE);
 }
 
+struct mixed_message {
+    mach_msg_header_t header;
+    mach_msg_body_t body;
+    mach_msg_port_descriptor_t port;
+    mach_msg_ool_descriptor_t memory;
+    mach_msg_ool_ports_descriptor_t array;
+    uint32_t data;
+    mach_msg_max_trailer_t trailer;
+};
+
+CASE(descriptors_of_all_types_in_one_message)
+{
+    mach_port_t carrier = make_port(), port = make_port(), ports[2] = {make_port(), make_port()};
+    const mach_msg_size_t size = offsetof(struct mixed_message, trailer);
+    struct mixed_message message;
+    memset(&message, 0, sizeof message);
+    message.header.msgh_bits = MACH_MSGH_BITS_COMPLEX | MACH_MSG_TYPE_MAKE_SEND;
+    message.header.msgh_remote_port = carrier;
+    message.body.msgh_descriptor_count = 3;
+    message.port.name = port;
+    message.port.disposition = MACH_MSG_TYPE_MAKE_SEND_ONCE;
+    message.memory.address = allocate(page_size(), 6);
+    message.memory.size = 100;
+    message.memory.type = MACH_MSG_OOL_DESCRIPTOR;
+    message.array.address = ports;
+    message.array.count = 2;
+    message.array.disposition = MACH_MSG_TYPE_MAKE_SEND;
+    message.array.type = MACH_MSG_OOL_PORTS_DESCRIPTOR;
+    message.data = 0x12345678;
+    NEED_OK(mach_msg(&message.header, MACH_SEND_MSG | MACH_SEND_TIMEOUT, size, 0, MACH_PORT_NULL,
+                     NOW, MACH_PORT_NULL));
+    memset(&message, 0, sizeof message);
+    NEED_OK(mach_msg(&message.header, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, sizeof message, carrier,
+                     PROMPT, MACH_PORT_NULL));
+    IS(message.header.msgh_size, size);
+    IS(message.data, 0x12345678);
+    IS(type_of(message.port.name), MACH_PORT_TYPE_SEND_ONCE);
+    IS_TRUE(holds(message.memory.address, 100, 6));
+    NEED(message.array.count == 2);
+    IS(memcmp(message.array.address, ports, sizeof ports), 0);
+}
+
 /* ---- mach_msg_destroy ---- */
 
 CASE(mach_msg_destroy_frees_memory_only_with_deallocate)

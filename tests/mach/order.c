@@ -99,7 +99,7 @@ CASE(two_process_the_order_holds_across_a_send_once_reply)
     IS(take_id(home), 3);
 }
 
-CASE(a_receive_wakes_a_blocked_sender_and_all_of_them_in_the_end)
+WAITING_CASE(a_receive_wakes_a_blocked_sender_and_all_of_them_in_the_end)
 {
     enum { SENDERS = 4 };
     mach_port_t port = make_full_port(1);
@@ -119,7 +119,7 @@ CASE(a_receive_wakes_a_blocked_sender_and_all_of_them_in_the_end)
     }
 }
 
-CASE(a_receiver_on_the_port_itself_beats_one_on_its_set)
+WAITING_CASE(a_receiver_on_the_port_itself_beats_one_on_its_set)
 {
     mach_port_t port = make_port_with_sends(1), set = make_set();
     struct waiter on_set, on_port;
@@ -127,8 +127,8 @@ CASE(a_receiver_on_the_port_itself_beats_one_on_its_set)
     waiter_receive(&on_set, set, 0);
     waiter_receive(&on_port, port, 0);
     IS_OK(post(port, COPY_SEND, 1));
-    IS_CODE(waiter_result(&on_port), MACH_MSG_SUCCESS);
     IS_OK(post(port, COPY_SEND, 2));
+    IS_CODE(waiter_result(&on_port), MACH_MSG_SUCCESS);
     IS_CODE(waiter_result(&on_set), MACH_MSG_SUCCESS);
     IS(on_port.letter.header.msgh_id, 1);
     IS(on_set.letter.header.msgh_id, 2);

@@ -3,6 +3,10 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -82,29 +86,87 @@ void a_moment(void)
     nanosleep(&(struct timespec){.tv_nsec = 150000000}, NULL);
 }
 
+/* Whether a thread waits in the kernel. No API of Mach that an implementation need have tells, so
+ * the platform is asked; elsewhere a while must do. */
+#if defined(__linux__)
+static long own_thread_id(void)
+{
+    return syscall(SYS_gettid);
+}
+
+static int is_asleep(pthread_t thread, long id)
+{
+    char path[64], text[256];
+    (void)thread;
+    snprintf(path, sizeof path, "/proc/self/task/%ld/stat", id);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return 1; /* it has ended: there is nothing to wait for */
+    size_t length = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[length] = 0;
+    const char *end = strrchr(text, ')');
+    return end && end[1] && end[2] == 'S';
+}
+#elif defined(__APPLE__)
+static long own_thread_id(void)
+{
+    return 1;
+}
+
+static int is_asleep(pthread_t thread, long id)
+{
+    thread_basic_info_data_t info;
+    mach_msg_type_number_t count = THREAD_BASIC_INFO_COUNT;
+    (void)id;
+    kern_return_t code = thread_info(pthread_mach_thread_np(thread), THREAD_BASIC_INFO,
+                                     (thread_info_t)&info, &count);
+    return code != KERN_SUCCESS || info.run_state == TH_STATE_WAITING;
+}
+#else
+static long own_thread_id(void)
+{
+    return 1;
+}
+
+static int is_asleep(pthread_t thread, long id)
+{
+    (void)thread, (void)id;
+    a_moment();
+    return 1;
+}
+#endif
+
+int waiter_forever;
+
 static void *waiter_run(void *argument)
 {
     struct waiter *waiter = argument;
-    waiter->started = 1;
-    waiter->result =
-        mach_msg(&waiter->letter.header, waiter->options, waiter->send_size,
-                 sizeof waiter->letter.bytes, waiter->receive_name, PROMPT, MACH_PORT_NULL);
+    atomic_store(&waiter->thread_id, own_thread_id());
+    waiter->result = mach_msg(&waiter->letter.header, waiter->options, waiter->send_size,
+                              sizeof waiter->letter.bytes, waiter->receive_name,
+                              waiter_forever ? MACH_MSG_TIMEOUT_NONE : PROMPT, MACH_PORT_NULL);
     return NULL;
 }
 
 static void waiter_start(struct waiter *waiter)
 {
-    waiter->started = 0;
+    const struct timespec pause = {.tv_nsec = 2000000};
+    atomic_store(&waiter->thread_id, 0);
     NEED(pthread_create(&waiter->thread, NULL, waiter_run, waiter) == 0);
-    while (!waiter->started)
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    a_moment();
+    /* Asleep several times in a row: on its way to the call it may wait for a lock. */
+    for (int asleep = 0, i = 0; asleep < 5 && i < PROMPT / 2; i++) {
+        long id = atomic_load(&waiter->thread_id);
+        nanosleep(&pause, NULL);
+        asleep = id && is_asleep(waiter->thread, id) ? asleep + 1 : 0;
+    }
 }
 
 void waiter_receive(struct waiter *waiter, mach_port_t name, mach_msg_option_t options)
 {
-    *waiter =
-        (struct waiter){.options = MACH_RCV_MSG | MACH_RCV_TIMEOUT | options, .receive_name = name};
+    *waiter = (struct waiter){.options = MACH_RCV_MSG | options, .receive_name = name};
+    if (!waiter_forever)
+        waiter->options |= MACH_RCV_TIMEOUT;
     waiter_start(waiter);
 }
 
@@ -115,7 +177,7 @@ void waiter_send_letter(struct waiter *waiter)
 
 void waiter_send_letter_with(struct waiter *waiter, mach_msg_option_t options)
 {
-    waiter->options = MACH_SEND_MSG | MACH_SEND_TIMEOUT | options;
+    waiter->options = MACH_SEND_MSG | options | (waiter_forever ? 0 : MACH_SEND_TIMEOUT);
     waiter->send_size = waiter->letter.header.msgh_size;
     waiter->receive_name = MACH_PORT_NULL;
     waiter_start(waiter);

@@ -7,6 +7,7 @@
 #include "ports.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/types.h>
 
 /* Starts a child that runs `body` with a send right to `home`, whose receive right is the caller's,
@@ -32,9 +33,24 @@ struct waiter {
     mach_port_t receive_name;
     mach_msg_return_t result;
     pthread_t thread;
-    volatile int started;
+    atomic_long thread_id; /* as is_asleep knows it; 0 before the thread runs */
 };
-/* Both return when the thread can be taken to wait inside the call. */
+/* Whether the calls are made without a timeout: an implementation may wait in another way then. */
+extern int waiter_forever;
+/* A case with waiters, which is run both with a timeout and without. */
+#define WAITING_CASE(name)                                                                         \
+    static void wait_##name(void);                                                                 \
+    CASE(name)                                                                                     \
+    {                                                                                              \
+        wait_##name();                                                                             \
+    }                                                                                              \
+    CASE(name##_without_timeout)                                                                   \
+    {                                                                                              \
+        waiter_forever = 1;                                                                        \
+        wait_##name();                                                                             \
+    }                                                                                              \
+    static void wait_##name(void)
+/* They return when the thread waits inside the call. */
 void waiter_receive(struct waiter *waiter, mach_port_t name, mach_msg_option_t options);
 void waiter_send(struct waiter *waiter, mach_port_t destination, mach_msg_type_name_t disposition,
                  mach_msg_id_t id);
@@ -42,7 +58,7 @@ void waiter_send(struct waiter *waiter, mach_port_t destination, mach_msg_type_n
 void waiter_send_letter(struct waiter *waiter);
 void waiter_send_letter_with(struct waiter *waiter, mach_msg_option_t options);
 mach_msg_return_t waiter_result(struct waiter *waiter);
-/* Long enough for another thread to have gone to sleep in a call. */
+/* Long enough for what happens by itself to have happened, if it ever does. */
 void a_moment(void);
 
 #endif

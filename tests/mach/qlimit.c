@@ -99,7 +99,7 @@ CASE(shrinking_the_limit_keeps_the_messages)
     IS_TRUE(is_empty(port));
 }
 
-CASE(raising_the_limit_wakes_a_blocked_sender)
+WAITING_CASE(raising_the_limit_wakes_a_blocked_sender)
 {
     mach_port_t port = make_port_with_sends(1);
     struct waiter waiter;
@@ -112,7 +112,7 @@ CASE(raising_the_limit_wakes_a_blocked_sender)
     IS(take_id(port), 2);
 }
 
-CASE(a_receive_wakes_a_blocked_sender)
+WAITING_CASE(a_receive_wakes_a_blocked_sender)
 {
     mach_port_t port = make_port_with_sends(1);
     struct waiter waiter;

@@ -204,7 +204,7 @@ CASE(a_failed_send_does_not_receive)
     IS(take_id(port), 9);
 }
 
-CASE(a_blocked_receiver_receives_what_comes)
+WAITING_CASE(a_blocked_receiver_receives_what_comes)
 {
     mach_port_t port = make_port();
     struct waiter waiter;
@@ -214,7 +214,7 @@ CASE(a_blocked_receiver_receives_what_comes)
     IS(waiter.letter.header.msgh_id, 3);
 }
 
-CASE(a_blocked_receiver_receives_a_send_once_message)
+WAITING_CASE(a_blocked_receiver_receives_a_send_once_message)
 {
     mach_port_t port = make_port(), once = make_send_once(port);
     struct waiter waiter;
@@ -224,7 +224,7 @@ CASE(a_blocked_receiver_receives_a_send_once_message)
     IS(waiter.letter.header.msgh_id, 3);
 }
 
-CASE(a_blocked_receiver_receives_on_a_right_made_meanwhile)
+WAITING_CASE(a_blocked_receiver_receives_on_a_right_made_meanwhile)
 {
     mach_port_t port = make_port();
     struct waiter waiter;
@@ -234,7 +234,7 @@ CASE(a_blocked_receiver_receives_on_a_right_made_meanwhile)
     IS(waiter.letter.header.msgh_id, 4);
 }
 
-CASE(a_blocked_receiver_whose_port_is_destroyed_gets_port_changed)
+WAITING_CASE(a_blocked_receiver_whose_port_is_destroyed_gets_port_changed)
 {
     mach_port_t port = make_port_with_sends(1);
     struct waiter waiter;
@@ -243,7 +243,7 @@ CASE(a_blocked_receiver_whose_port_is_destroyed_gets_port_changed)
     IS_CODE(waiter_result(&waiter), MACH_RCV_PORT_CHANGED);
 }
 
-CASE(a_blocked_receiver_whose_port_is_moved_gets_port_changed)
+WAITING_CASE(a_blocked_receiver_whose_port_is_moved_gets_port_changed)
 {
     mach_port_t port = make_port_with_sends(1), carrier = make_port();
     struct waiter waiter;

@@ -274,7 +274,7 @@ CASE(large_identity_names_the_member)
 
 /* ---- a receiver that waits ---- */
 
-CASE(a_receiver_on_a_set_receives_from_a_member)
+WAITING_CASE(a_receiver_on_a_set_receives_from_a_member)
 {
     mach_port_t set = make_set(), port = make_member(set);
     struct waiter waiter;
@@ -283,7 +283,7 @@ CASE(a_receiver_on_a_set_receives_from_a_member)
     IS_CODE(waiter_result(&waiter), MACH_MSG_SUCCESS);
 }
 
-CASE(a_receiver_whose_set_is_destroyed_gets_port_changed)
+WAITING_CASE(a_receiver_whose_set_is_destroyed_gets_port_changed)
 {
     mach_port_t set = make_set();
     struct waiter waiter;
@@ -293,7 +293,7 @@ CASE(a_receiver_whose_set_is_destroyed_gets_port_changed)
     IS_CODE(waiter_result(&waiter), MACH_RCV_PORT_CHANGED);
 }
 
-CASE(a_receiver_on_a_set_stays_when_a_member_is_destroyed_extracted_or_moved)
+WAITING_CASE(a_receiver_on_a_set_stays_when_a_member_is_destroyed_extracted_or_moved)
 {
     mach_port_t set = make_set(), stays = make_member(set), carrier = make_port();
     mach_port_t destroyed = make_member(set), extracted = make_member(set),
@@ -310,7 +310,7 @@ CASE(a_receiver_on_a_set_stays_when_a_member_is_destroyed_extracted_or_moved)
     IS(waiter.letter.header.msgh_id, 2);
 }
 
-CASE(a_receiver_on_a_port_stays_and_receives_when_the_port_joins_a_set)
+WAITING_CASE(a_receiver_on_a_port_stays_and_receives_when_the_port_joins_a_set)
 {
     mach_port_t set = make_set(), port = make_port_with_sends(1);
     struct waiter waiter;
@@ -322,7 +322,7 @@ CASE(a_receiver_on_a_port_stays_and_receives_when_the_port_joins_a_set)
     IS(waiter.letter.header.msgh_id, 3);
 }
 
-CASE(a_receiver_on_an_empty_set_receives_when_a_member_with_a_message_joins)
+WAITING_CASE(a_receiver_on_an_empty_set_receives_when_a_member_with_a_message_joins)
 {
     mach_port_t set = make_set(), port = make_port_with_sends(1);
     struct waiter waiter;

@@ -91,21 +91,18 @@ CASE(two_process_the_bootstrap_port_is_inherited_over_fork)
     peer_join(peer);
 }
 
-/* The program that the exec cases start: this one, as the case `an_exec_ed_peer`. */
+/* The program that the exec cases start: this one, as the case `_exec_ed_peer`. */
 static void exec_self(void)
 {
     const char *self = getenv("MACH_SELF"), *run = getenv("MACH_RUN");
     char command[4096];
-    setenv("MACH_PEER", "1", 1);
-    snprintf(command, sizeof command, "exec %s \"$0\" --run an_exec_ed_peer", run ? run : "");
+    snprintf(command, sizeof command, "exec %s \"$0\" --run _exec_ed_peer", run ? run : "");
     execl("/bin/sh", "sh", "-c", command, self, (char *)NULL);
     _exit(126);
 }
 
-CASE(an_exec_ed_peer)
+CASE(_exec_ed_peer)
 {
-    if (!getenv("MACH_PEER"))
-        tap_skip("it is a part of the exec cases");
     mach_port_t home = get_bootstrap();
     NEED(MACH_PORT_VALID(home));
     IS(type_of(home), MACH_PORT_TYPE_SEND);

@@ -228,6 +228,12 @@ static void read_differences(void)
     fclose(file);
 }
 
+/* Names that begin with _ are parts of other cases: run by name alone. */
+static int is_part(const char *name)
+{
+    return name[0] == '_';
+}
+
 static const char *expected_difference(const char *suite, const char *name)
 {
     char full[256];
@@ -329,12 +335,16 @@ static int run_all(const char *self, int chosen_count, char **chosen)
     const char *base = strrchr(self, '/');
     const char *suite = base ? base + 1 : self;
     struct totals totals = {0};
-    int count = chosen_count ? chosen_count : case_count;
+    const char *names[MAX_CASES];
+    int count = 0;
+    for (int i = 0; i < chosen_count && count < MAX_CASES; i++)
+        names[count++] = chosen[i];
+    for (int i = 0; !chosen_count && i < case_count; i++)
+        if (!is_part(cases[i].name))
+            names[count++] = cases[i].name;
     printf("1..%d\n", count);
-    for (int i = 0; i < count; i++) {
-        const char *name = chosen_count ? chosen[i] : cases[i].name;
-        judge(&totals, i + 1, suite, name, supervise(self, name));
-    }
+    for (int i = 0; i < count; i++)
+        judge(&totals, i + 1, suite, names[i], supervise(self, names[i]));
     printf("# %s: %d passed, %d failed, %d differ as listed, %d listed but passing, %d skipped\n",
            suite, totals.passed, totals.failed, totals.differ, totals.unexpected, totals.skipped);
     return totals.failed || totals.unexpected ? 1 : 0;
@@ -346,7 +356,8 @@ int main(int argc, char **argv)
     setenv("MACH_SELF", argv[0], 1); /* for cases that start this program again */
     if (argc == 2 && !strcmp(argv[1], "--list")) {
         for (int i = 0; i < case_count; i++)
-            puts(cases[i].name);
+            if (!is_part(cases[i].name))
+                puts(cases[i].name);
         return 0;
     }
     if (argc == 3 && !strcmp(argv[1], "--run"))

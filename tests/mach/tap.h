@@ -8,6 +8,7 @@
  *   ./suite --list         names them
  *   ./suite --run CASE     runs one in this very process: for a debugger; the exit status tells
  *
+ * A case whose name begins with _ is a part of another, which starts it itself.
  * A failed IS* check is reported and the case goes on; a failed NEED* check ends the case, in
  * whatever process or thread it stands. A case process owns its process group: what it leaves
  * behind is killed when it ends. */

@@ -101,7 +101,7 @@ CASE(several_senders_lose_nothing)
     IS_TRUE(is_empty(port));
 }
 
-CASE(destroying_the_receive_right_wakes_all_blocked_receivers)
+WAITING_CASE(destroying_the_receive_right_wakes_all_blocked_receivers)
 {
     mach_port_t port = make_port_with_sends(1);
     struct waiter waiters[3];
@@ -112,7 +112,7 @@ CASE(destroying_the_receive_right_wakes_all_blocked_receivers)
         IS_CODE(waiter_result(&waiters[i]), MACH_RCV_PORT_CHANGED);
 }
 
-CASE(moving_the_receive_right_wakes_all_blocked_receivers)
+WAITING_CASE(moving_the_receive_right_wakes_all_blocked_receivers)
 {
     mach_port_t port = make_port_with_sends(1), carrier = make_port();
     struct waiter waiters[3];
@@ -123,7 +123,7 @@ CASE(moving_the_receive_right_wakes_all_blocked_receivers)
         IS_CODE(waiter_result(&waiters[i]), MACH_RCV_PORT_CHANGED);
 }
 
-CASE(destroying_the_receive_right_wakes_all_blocked_senders_with_success)
+WAITING_CASE(destroying_the_receive_right_wakes_all_blocked_senders_with_success)
 {
     mach_port_t port = make_full_port(1);
     struct waiter waiters[3];
@@ -134,7 +134,7 @@ CASE(destroying_the_receive_right_wakes_all_blocked_senders_with_success)
         IS_CODE(waiter_result(&waiters[i]), MACH_MSG_SUCCESS);
 }
 
-CASE(a_blocked_send_goes_on_when_its_send_name_is_deallocated)
+WAITING_CASE(a_blocked_send_goes_on_when_its_send_name_is_deallocated)
 {
     mach_port_t port = make_full_port(1);
     struct waiter waiter;
