@@ -15,7 +15,7 @@ from pathlib import Path
 from mig import __version__
 from mig.compiler import compile_text, generate
 from mig.diagnostics import CompilationError, Diagnostics
-from mig.emit.common import Names
+from mig.emit.common import GENERATED, Names
 from mig.model import Interface
 from mig.preprocess import PreprocessError, Preprocessor
 
@@ -142,13 +142,19 @@ def _umask() -> int:
     return mask
 
 
-def _remove(paths: list[Path]) -> None:
-    for path in paths:
+def _remove(options: Options, stem: str) -> None:
+    """After an error: what was asked for by name, and what an earlier run left by default."""
+    for kind, path in output_paths(options, stem).items():
         try:
-            if path.is_file():
+            if path.is_file() and (kind in options.outputs or _is_generated(path)):
                 path.unlink()
         except OSError:
             pass  # the error that led here is the one to report
+
+
+def _is_generated(path: Path) -> bool:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return GENERATED in file.read(500)
 
 
 def _compile(options: Options, name: str) -> None:
@@ -201,7 +207,6 @@ def main(arguments: list[str]) -> int:
         else:
             continue
         print(message, file=sys.stderr)
-        stem = Path(name).stem
-        _remove(list(output_paths(options, stem).values()))
+        _remove(options, Path(name).stem)
         return 1
     return 0

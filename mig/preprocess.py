@@ -70,7 +70,8 @@ class Preprocessor:
             # A copy named .c with the true name in a marker: every compiler takes it as C.
             copy = Path(scratch) / f"{file.stem}.c"
             marker = str(file).replace("\\", "\\\\").replace('"', '\\"')
-            copy.write_bytes(f'#line 1 "{marker}"\n'.encode() + file.read_bytes())
+            text = file.read_bytes().removeprefix(b"\xef\xbb\xbf")
+            copy.write_bytes(f'#line 1 "{marker}"\n'.encode() + text)
             command = [*self.command(), "-E", "-D__MACH30__", *self._arch_flags()]
             if self.target:
                 command += ["-target", self.target]

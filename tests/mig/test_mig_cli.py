@@ -84,13 +84,25 @@ def test_paths_may_have_spaces_and_need_not_be_ascii(tmp_path: Path) -> None:
     ],
 )
 def test_after_an_error_no_output_is_left(small: Path, source: str) -> None:
-    for name in NAMES:
-        (small / name).write_text("from an earlier run\n")
+    assert mig("small.defs", cwd=small).returncode == 0
     (small / "small.defs").write_text(source)
     result = mig("small.defs", cwd=small)
     assert result.returncode == 1
     assert "error" in result.stderr and "Traceback" not in result.stderr
     assert made(small) == set()
+
+
+def test_after_an_error_only_what_was_asked_for_is_removed(small: Path) -> None:
+    for name in (*NAMES, "mine.h"):
+        (small / name).write_text("written by hand\n")
+    (small / "small.defs").write_text("subsystem")
+    assert mig("-header", "mine.h", "small.defs", cwd=small).returncode == 1
+    assert made(small) == set(NAMES)
+
+
+def test_a_byte_order_mark_is_no_error(small: Path) -> None:
+    (small / "small.defs").write_text("\ufeff" + SMALL, encoding="utf-8")
+    assert mig("small.defs", cwd=small).returncode == 0
 
 
 def test_an_output_that_cannot_be_written_leaves_none(small: Path) -> None:
