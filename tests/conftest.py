@@ -1,0 +1,74 @@
+"""Fixtures for all tests: nothing leaks, children end with their test."""
+
+from __future__ import annotations
+
+import gc
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import child_port as cp
+import pytest
+from support import DEADLINE, descriptors, python
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _what_is_made_once() -> None:
+    """What the first use makes for good (on Linux the thread that answers look-ups)."""
+    with cp.Server(service_name=f"child_port.test.{uuid.uuid4()}") as server:
+        assert server.service_name
+        with cp.bootstrap.look_up(server.service_name) as right:
+            cp.check_in(right, server.token, right, timeout=DEADLINE)
+        cp.pid_for_task(cp.task_self())
+
+
+@pytest.fixture(autouse=True)
+def no_right_leaks(_what_is_made_once: None) -> Iterator[None]:
+    """No descriptor is open after the test that was not open before.
+
+    On Linux a right that is not released is a descriptor that is not closed, so this is also the
+    proof that no right is left.
+    """
+    gc.collect()
+    before = descriptors()
+    yield
+    give_up = time.monotonic() + 5
+    while True:
+        gc.collect()
+        left = {fd: what for fd, what in descriptors().items() if before.get(fd) != what}
+        if not left:
+            return
+        if time.monotonic() > give_up:
+            pytest.fail(f"left open: {left}")
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def service_name() -> str:
+    """A service name of this test's own."""
+    return f"child_port.test.{uuid.uuid4()}"
+
+
+StartChild = Callable[..., "cp.Popen[Any]"]
+
+
+@pytest.fixture
+def start(no_right_leaks: None) -> Iterator[StartChild]:
+    """Start a Python program (or, with a list, a command) by child_port.Popen.
+
+    It is killed when the test ends, if it still runs.
+    """
+    children: list[cp.Popen[Any]] = []
+
+    def start_child(program: str | list[str], **options: Any) -> cp.Popen[Any]:
+        command = python(program) if isinstance(program, str) else program
+        children.append(cp.Popen(command, **options))
+        return children[-1]
+
+    yield start_child
+    for child in children:
+        child.kill()
+        with child:
+            child.wait(DEADLINE)
+    children.clear()
