@@ -38,6 +38,7 @@ class _Analyser:
     settings: Settings = field(default_factory=Settings)
     imports: list[Import] = field(default_factory=list)
     routines: list[Routine] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
     subsystem: syntax.Subsystem | None = None
     number: int = 0
 
@@ -112,8 +113,9 @@ class _Analyser:
                 node.where,
                 f"a {node.keyword} is not generated: use a routine or a simpleroutine",
             )
-        if any(routine.name == node.name for routine in self.routines):
+        if node.name in self.names:
             raise MigError(node.where, f"routine {node.name} is already declared")
+        self.names.add(node.name)
         routine = build_routine(node, number, self.types, self.settings, self.diagnostics)
         self.routines.append(routine)
 
