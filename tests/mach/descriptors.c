@@ -424,3 +424,77 @@ CASE(two_process_a_killed_receiver_destroys_the_rights_in_its_queue)
     take_notification(replying, MACH_NOTIFY_SEND_ONCE);
     IS_TRUE(becomes_dead(there));
 }
+
+CASE(a_send_once_right_follows_its_moved_port)
+{
+    mach_port_t carrier = make_port(), port = make_port();
+    mach_port_t before = make_send_once(port), after = make_send_once(port);
+    IS_OK(post(before, MOVE_SEND_ONCE, 1));
+    NEED_OK(post_right(carrier, port, MOVE_RECEIVE));
+    IS_OK(post(after, MOVE_SEND_ONCE, 2));
+    mach_port_t moved = take_right(carrier, 16);
+    IS(take_id(moved), 1);
+    IS(take_id(moved), 2);
+    IS(status_of(moved).mps_sorights, 0);
+}
+
+static void receive_two_send_once_messages(mach_port_t home)
+{
+    mach_port_t moved = take_right(peer_introduce(home), 16);
+    IS(take_id(moved), 1);
+    IS_OK(post(home, COPY_SEND, 99));
+    IS(take_id(moved), 2);
+}
+
+CASE(two_process_a_send_once_right_follows_its_moved_port)
+{
+    mach_port_t home = make_port(), port = make_port();
+    mach_port_t before = make_send_once(port), after = make_send_once(port);
+    pid_t peer = peer_start(home, receive_two_send_once_messages);
+    mach_port_t there = peer_meet(home);
+    struct letter letter;
+    IS_OK(post(before, MOVE_SEND_ONCE, 1));
+    letter_to(&letter, there, COPY_SEND, 1);
+    letter_right(&letter, port, MOVE_RECEIVE);
+    NEED_OK(letter_send(&letter, PROMPT));
+    IS(take_id(home), 99);
+    IS_OK(post(after, MOVE_SEND_ONCE, 2));
+    peer_join(peer);
+}
+
+static void pass_on_what_comes(mach_port_t home)
+{
+    mach_port_t mine = peer_introduce(home);
+    struct letter letter;
+    take(&letter, mine);
+    mach_port_t next = letter.ports[0].name, moved = letter.ports[1].name;
+    letter_to(&letter, next, COPY_SEND, 1);
+    letter_right(&letter, moved, MOVE_RECEIVE);
+    NEED_OK(letter_send(&letter, PROMPT));
+}
+
+static void receive_three(mach_port_t home)
+{
+    mach_port_t moved = take_right(peer_introduce(home), 16);
+    for (mach_msg_id_t id = 1; id <= 3; id++)
+        IS(take_id(moved), id);
+}
+
+CASE(three_process_a_receive_right_moves_on_with_its_queue)
+{
+    mach_port_t home = make_port(), port = make_port_with_sends(1);
+    pid_t one = peer_start(home, pass_on_what_comes);
+    mach_port_t first = peer_meet(home);
+    pid_t two = peer_start(home, receive_three);
+    mach_port_t second = peer_meet(home);
+    struct letter letter;
+    IS_OK(post(port, COPY_SEND, 1));
+    letter_to(&letter, first, COPY_SEND, 1);
+    letter_right(&letter, second, COPY_SEND);
+    letter_right(&letter, port, MOVE_RECEIVE);
+    NEED_OK(letter_send(&letter, PROMPT));
+    IS_OK(post(port, COPY_SEND, 2));
+    peer_join(one);
+    IS_OK(post(port, COPY_SEND, 3));
+    peer_join(two);
+}

@@ -339,3 +339,28 @@ WAITING_CASE(two_process_a_killed_receiver_gives_a_blocked_sender_success)
     peer_kill(peer);
     IS_CODE(waiter_result(&waiter), MACH_MSG_SUCCESS);
 }
+
+CASE(two_process_timed_out_gives_every_right_back)
+{
+    mach_port_t home = make_port(), carried = make_port_with_sends(1), reply = make_port();
+    pid_t peer = peer_start(home, hold_a_full_port);
+    mach_port_t there = peer_meet(home);
+    struct letter letter;
+    letter_to(&letter, there, MOVE_SEND, 1);
+    letter_reply(&letter, reply, MAKE_SEND_ONCE);
+    letter_right(&letter, carried, MOVE_RECEIVE);
+    letter_right(&letter, carried, COPY_SEND);
+    IS_CODE(letter_send(&letter, NOW), MACH_SEND_TIMED_OUT);
+    IS(letter.header.msgh_bits, 0x80001211);
+    /* The last uref was moved out and comes back, under whatever name. */
+    IS(type_of(letter.header.msgh_remote_port), MACH_PORT_TYPE_SEND);
+    IS(refs(letter.header.msgh_remote_port, SEND), 1);
+    there = letter.header.msgh_remote_port;
+    IS(letter.ports[0].name, carried);
+    IS(letter.ports[1].name, carried);
+    IS(type_of(carried), MACH_PORT_TYPE_SEND_RECEIVE);
+    IS(refs(carried, SEND), 2);
+    mach_msg_destroy(&letter.header);
+    IS_TRUE(is_gone(there));
+    peer_kill(peer);
+}
