@@ -83,7 +83,9 @@ class ChildLink:
         """The child runs, and its ends belong to it alone."""
         for fd in ("check in: child", "receive: child"):
             os.close(self._fds.pop(fd))
-        self.server = Server(self._port, token=self._token, expected_pid=pid if pinned else None)
+        self.server = Server._checked_in(
+            self._port, self._name, self._token, pid if pinned else None
+        )
         self.watch_fd = self._fds["check in: parent"]
         # Without a way to watch the process the end of the pipe tells of its death.
         process = watch_process(pid) if pinned else None

@@ -93,6 +93,15 @@ class Server(ServerCore):
             made.close()
             raise
 
+    @classmethod
+    def _checked_in(
+        cls, port: ReceiveRight, service_name: str, token: int, expected_pid: int | None
+    ) -> Self:
+        """A server at a port that serves the name already."""
+        server = cls(port, token=token, expected_pid=expected_pid)
+        server._service_name = service_name
+        return server
+
     @property
     def service_name(self) -> str | None:
         """The name that clients can look up, if the server claimed one."""
