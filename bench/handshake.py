@@ -25,8 +25,8 @@ def importing() -> None:
 
 def with_check_in() -> None:
     with child_port.Popen([sys.executable, "-c", CHILD]) as child:
-        child.accept(timeout=DEADLINE).port.close()
-        child.wait()
+        with child.accept(timeout=DEADLINE):
+            child.wait()
 
 
 KINDS: dict[str, Callable[[], None]] = {

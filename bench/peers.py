@@ -42,7 +42,8 @@ class CheckInReceiver:
     def receive(self, count: int) -> None:
         accept = self.server.accept
         for _ in range(count):
-            accept().port.close()
+            with accept():  # which closes the port
+                pass
 
     def sender_started(self) -> None:
         pass

@@ -77,7 +77,8 @@ def foreign_rights(count: int) -> dict[str, dict[str, float]]:
     server = child_port.Server(child_port.bootstrap.check_in(name), token=TOKEN)
     command = [sys.executable, "-m", "bench.resources", "send", name, str(count + 1)]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as sender:
-        server.accept(timeout=DEADLINE).port.close()  # by now the sender has made all its ports
+        with server.accept(timeout=DEADLINE):  # by now the sender has made all its ports
+            pass
         figures, _rights = occupied(count, lambda: server.accept(timeout=DEADLINE).port)
         sender.communicate()
     return {"a send right to a port of another process": figures}
