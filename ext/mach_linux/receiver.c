@@ -58,7 +58,7 @@ struct ml_receiver *ml_receiver_adopt(int rx, struct ml_garbage *g)
         return NULL;
     }
     *r = (struct ml_receiver){
-        .refs = 1, .alive = true, .rx = rx, .epoll = -1, .live_write = -1,
+        .refs = 1, .alive = true, .rx = rx, .epoll = -1,
         .limits = {.mpl_qlimit = MACH_PORT_QLIMIT_DEFAULT},
         .lock = PTHREAD_MUTEX_INITIALIZER, .free_slot = UINT32_MAX,
     };
@@ -151,8 +151,9 @@ void ml_receiver_discard(struct ml_receiver *r, bool handed_on, struct ml_garbag
     for (unsigned i = 0; i < r->n_generations; i++)
         ml_garbage_add(g, r->generations[i].read_end);
     r->n_generations = 0;
-    ml_garbage_add(g, r->live_write);
-    r->live_write = -1;
+    if (r->live != NULL)
+        ml_live_release(r->live, g);
+    r->live = NULL;
     if (r->port != NULL) {
         ml_port_release(r->port, g);
         r->port = NULL;
@@ -190,11 +191,11 @@ struct ml_receiver *ml_receiver_take(struct ml_port *p, struct ml_garbage *g)
     r->limits = old->limits;
     r->generations = old->generations;
     r->n_generations = old->n_generations;
-    r->live_write = old->live_write;
+    r->live = old->live;
     ml_notify_receiver_moved(old, r);
     old->generations = NULL;
     old->n_generations = 0;
-    old->live_write = -1;
+    old->live = NULL;
 
     pthread_mutex_lock(&old->lock);
     if (old->epoll >= 0) {
@@ -245,47 +246,61 @@ struct ml_receiver_identity ml_receiver_identify(const struct ml_receiver *r)
 
 /* --- senders --------------------------------------------------------------------------------- */
 
-bool ml_receiver_add_generation(struct ml_receiver *r, int read_end, int write_end,
-                                struct ml_garbage *g)
+void ml_live_release(struct ml_live *live, struct ml_garbage *g)
+{
+    if (--live->refs != 0)
+        return;
+    ml_garbage_add(g, live->fd);
+    free(live);
+}
+
+bool ml_receiver_add_generation(struct ml_receiver *r, int read_end, struct ml_garbage *g)
 {
     struct ml_generation *grown =
         realloc(r->generations, (r->n_generations + 1) * sizeof *grown);
     if (grown == NULL) {
         ml_garbage_add(g, read_end);
-        ml_garbage_add(g, write_end);
         return false;
     }
     r->generations = grown;
     r->generations[r->n_generations++] = (struct ml_generation){.read_end = read_end};
-    ml_garbage_add(g, r->live_write);
-    r->live_write = write_end;
     return true;
 }
 
-int ml_receiver_live(struct ml_receiver *r)
+struct ml_live *ml_receiver_live(struct ml_receiver *r)
 {
     struct ml_garbage g = {0};
     int ends[2];
 
-    if (r->live_write >= 0)
-        return r->live_write;
-    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
-        return -1;
-    if (!ml_receiver_add_generation(r, ends[0], ends[1], &g)) {
-        ml_garbage_flush(&g);
-        errno = ENOMEM;
-        return -1;
+    if (r->live == NULL) {
+        if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
+            return NULL;
+        struct ml_live *live = malloc(sizeof *live);
+        if (live == NULL || !ml_receiver_add_generation(r, ends[0], &g)) {
+            if (live == NULL)
+                close(ends[0]);
+            close(ends[1]);
+            free(live);
+            ml_garbage_flush(&g);
+            errno = ENOMEM;
+            return NULL;
+        }
+        *live = (struct ml_live){.refs = 1, .fd = ends[1]};
+        r->live = live;
+        ml_notify_generation_added(r);
     }
-    ml_notify_generation_added(r);
-    return r->live_write;
+    r->live->refs++;
+    return r->live;
 }
 
 void ml_receiver_forget_live(struct ml_receiver *r)
 {
     /* Now, not with the garbage: the hang-up is what is looked for. */
-    if (r->live_write >= 0)
-        close(r->live_write);
-    r->live_write = -1;
+    struct ml_garbage now = {0};
+    if (r->live != NULL)
+        ml_live_release(r->live, &now);
+    r->live = NULL;
+    ml_garbage_flush(&now);
 }
 
 bool ml_receiver_has_remote_senders(struct ml_receiver *r)

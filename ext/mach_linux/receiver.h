@@ -44,6 +44,13 @@ struct ml_generation {
     uint64_t watch; /* of the watcher, 0 for none */
 };
 
+/* The write end of the newest one, which this task's own send rights leave with. A message that is being
+ * sent has a reference, so that the descriptor stays what it is when the receiver gives it up. */
+struct ml_live {
+    uint32_t refs;
+    int fd;
+};
+
 struct ml_receiver {
     /* The space's lock guards these. */
     uint32_t refs;
@@ -55,7 +62,7 @@ struct ml_receiver {
     bool strict;
     struct ml_generation *generations; /* the senders' pipes */
     unsigned n_generations;
-    int live_write; /* write end of the newest one, −1: the next send right makes a new pipe */
+    struct ml_live *live; /* NULL: the next send right that leaves makes a new pipe */
     struct ml_port *no_senders;     /* send-once right to notify, or NULL */
     struct ml_port *port_destroyed; /* the same, for PORT_DESTROYED */
     struct ml_membership *memberships;
@@ -99,8 +106,9 @@ struct ml_receiver_identity {
 };
 struct ml_receiver_identity ml_receiver_identify(const struct ml_receiver *r);
 
-/* A descriptor whose open duplicates tell the receiver that there are senders; borrowed. −1 and errno. */
-int ml_receiver_live(struct ml_receiver *r);
+/* The live end for a send right that leaves, with a reference for the caller. NULL and errno. */
+struct ml_live *ml_receiver_live(struct ml_receiver *r);
+void ml_live_release(struct ml_live *live, struct ml_garbage *g);
 /* Gives up the write end that the library keeps for itself: the pipes then tell whether there are senders. */
 void ml_receiver_forget_live(struct ml_receiver *r);
 /* This task's last send reference to its own port has gone, or a senders' pipe has hung up. */
@@ -112,9 +120,8 @@ kern_return_t ml_receiver_make_send_once(struct ml_receiver *r, struct ml_port *
                                          struct ml_garbage *g);
 /* Listens on one more send-once channel; takes fd. */
 bool ml_receiver_add_source(struct ml_receiver *r, int fd, struct ml_garbage *g);
-/* Remembers one more pipe of senders; takes both ends (write may be −1). */
-bool ml_receiver_add_generation(struct ml_receiver *r, int read_end, int write_end,
-                                struct ml_garbage *g);
+/* Remembers one more pipe of senders; takes its read end. */
+bool ml_receiver_add_generation(struct ml_receiver *r, int read_end, struct ml_garbage *g);
 
 /* r->lock is held. */
 

@@ -94,8 +94,15 @@ static kern_return_t copyin_receive(struct ml_entry *e, struct ml_right *right,
     if (p->receiver == NULL)
         return KERN_INVALID_RIGHT;
     /* Whoever keeps send references becomes a sender like any other. */
-    if (e->urefs != 0 && p->live < 0 && ml_receiver_live(p->receiver) < 0)
-        return KERN_RESOURCE_SHORTAGE;
+    struct ml_live *live = NULL;
+    if (e->urefs != 0 && p->live < 0) {
+        live = ml_receiver_live(p->receiver);
+        p->live = live == NULL ? -1 : fcntl(live->fd, F_DUPFD_CLOEXEC, 0);
+        if (live != NULL)
+            ml_live_release(live, g);
+        if (p->live < 0)
+            return KERN_RESOURCE_SHORTAGE;
+    }
     right->receiver = ml_receiver_take(p, g);
     if (right->receiver == NULL)
         return KERN_RESOURCE_SHORTAGE;
@@ -105,10 +112,6 @@ static kern_return_t copyin_receive(struct ml_entry *e, struct ml_right *right,
         ml_entry_unbind(e);
         right->reserved = true;
         return KERN_SUCCESS;
-    }
-    if (p->live < 0) {
-        p->live = right->receiver->live_write;
-        right->receiver->live_write = -1;
     }
     ml_port_retain(p);
     return KERN_SUCCESS;
@@ -157,10 +160,8 @@ kern_return_t ml_copyin(mach_port_name_t name, mach_msg_type_name_t disposition,
         return KERN_INVALID_NAME;
     right->origin = name >> 8;
     kern_return_t kr = copyin_entry(e, disposition, right, g);
-    if (kr != KERN_SUCCESS) {
-        ml_garbage_add(g, right->fds[1]);
+    if (kr != KERN_SUCCESS)
         *right = (struct ml_right){.carry = ML_CARRY_NULL, .fds = {-1, -1}};
-    }
     return kr;
 }
 
@@ -183,6 +184,9 @@ static void right_release(struct ml_right *right, struct ml_garbage *g)
         ml_garbage_add(g, right->fds[i]);
         right->fds[i] = -1;
     }
+    if (right->live != NULL)
+        ml_live_release(right->live, g);
+    right->live = NULL;
     if (right->port != NULL) {
         if (right->port->receiver != NULL)
             ml_receiver_senders_changed(right->port, g);
@@ -342,29 +346,28 @@ mach_port_name_t ml_copyout(struct ml_right *right, bool *full, struct ml_garbag
 
 /* --- as descriptors -------------------------------------------------------------------------- */
 
-/* A send right to a port whose receive right is here has no sender's end until it leaves. It gets one of
- * its own: the cached one may be closed by a no-senders request meanwhile, or must not be kept. */
-static bool own_live_end(struct ml_right *right)
+/* The sender's end that a send right leaves with: the one that it came with or, if the receive right is
+ * here, the receiver's, which a no-senders request forbids to keep. −1 and errno. */
+static int live_end(struct ml_right *right)
 {
     struct ml_receiver *r = right->port->receiver;
-    if (r == NULL || right->fds[1] >= 0)
-        return true;
-    int live = ml_receiver_live(r);
-    right->fds[1] = live < 0 ? -1 : fcntl(live, F_DUPFD_CLOEXEC, 0);
-    if (r->no_senders != NULL)
-        ml_receiver_forget_live(r);
-    return right->fds[1] >= 0;
+    if (r == NULL)
+        return right->port->live;
+    if (right->live == NULL) {
+        right->live = ml_receiver_live(r);
+        if (right->live != NULL && r->no_senders != NULL)
+            ml_receiver_forget_live(r);
+    }
+    return right->live != NULL ? right->live->fd : -1;
 }
 
 int ml_right_descriptors(struct ml_right *right, int fds[3], struct ml_garbage *g)
 {
     switch ((enum ml_carry)right->carry) {
     case ML_CARRY_SEND:
-        if (!own_live_end(right))
-            return -1;
         fds[0] = right->port->tx;
-        fds[1] = right->fds[1] >= 0 ? right->fds[1] : right->port->live;
-        return 2;
+        fds[1] = live_end(right);
+        return fds[1] >= 0 ? 2 : -1;
     case ML_CARRY_TASK:
     case ML_CARRY_SEND_ONCE:
         fds[0] = right->port->tx;

@@ -25,7 +25,8 @@ struct ml_right {
     uint32_t origin;     /* index of the entry that it came from */
     struct ml_port *port;         /* a reference, or NULL: then `fds` */
     struct ml_receiver *receiver; /* of a receive right */
-    int fds[2];   /* arrived: tx and live, or rx and tx. Copied in: [1] a live end of our own, or −1 */
+    struct ml_live *live; /* copied in, of a port whose receive right is here: a reference, or NULL */
+    int fds[2];   /* arrived: tx and live, or tx; else −1 */
     uint64_t key; /* arrived: identity of the port */
 };
 

@@ -87,7 +87,7 @@ static void take_generation(struct ml_receiver *r, struct ml_packet *piece, stru
 {
     for (unsigned i = 0; i < piece->n_fds; i++)
         if (ml_fd_is_pipe(piece->fds[i])) {
-            (void)ml_receiver_add_generation(r, piece->fds[i], -1, g);
+            (void)ml_receiver_add_generation(r, piece->fds[i], g);
             piece->fds[i] = -1;
         }
 }
