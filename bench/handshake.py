@@ -24,9 +24,11 @@ def importing() -> None:
 
 
 def with_check_in() -> None:
-    with child_port.Popen([sys.executable, "-c", CHILD]) as child:
-        with child.accept(timeout=DEADLINE):
-            child.wait()
+    with (
+        child_port.Popen([sys.executable, "-c", CHILD]) as child,
+        child.accept(timeout=DEADLINE),
+    ):
+        child.wait()
 
 
 KINDS: dict[str, Callable[[], None]] = {
