@@ -100,6 +100,12 @@ def test_every_case_is_as_mach_has_it_or_is_a_listed_difference(programs: Path, 
     assert not wrong, "\n".join(wrong)
 
 
+def test_the_makefile_has_the_same_suites() -> None:
+    status, output = run("make", "-s", "-C", HERE, "list", environment={"MAKEFLAGS": ""})
+    assert status == 0, output
+    assert sorted(output.split()) == SUITES
+
+
 @pytest.mark.skipif(not ON_LINUX, reason="the table is for Linux")
 def test_the_table_of_differences_lists_existing_cases_once(programs: Path) -> None:
     existing = {f"{suite}.{case}" for suite in SUITES for case in cases_of(programs / suite)}
