@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -48,6 +49,17 @@ def no_right_leaks(_what_is_made_once: None) -> Iterator[None]:
 def service_name() -> str:
     """A service name of this test's own."""
     return f"child_port.test.{uuid.uuid4()}"
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    """Both ends; the test or what it calls may close either."""
+    ends = os.pipe()
+    identity = [os.fstat(end).st_ino for end in ends]
+    yield ends
+    for end, inode in zip(ends, identity, strict=True):
+        if end in descriptors() and os.fstat(end).st_ino == inode:
+            os.close(end)
 
 
 StartChild = Callable[..., "cp.Popen[Any]"]

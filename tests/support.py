@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import child_port as cp
 
@@ -94,3 +96,43 @@ def right_of(check_in: cp.CheckIn) -> cp.Right:
     """The check-in's port, which must be there."""
     assert check_in.port is not None
     return check_in.port
+
+
+INVITATION_HEAD = struct.Struct("=QI")
+"""What comes before the service name in a handshake's pipe: the token, the name's length."""
+
+
+def read_invitation(fd: int) -> tuple[int, str]:
+    """What a server wrote into the pipe, read as Crashpad's client reads it."""
+    token, length = INVITATION_HEAD.unpack(os.read(fd, INVITATION_HEAD.size))
+    return token, os.read(fd, length).decode()
+
+
+@contextmanager
+def client_process(handshake: cp.Handshake, program: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with the client's end, whose number the program knows as `fd`."""
+    fd = handshake.client_read_fd
+    command = python(f"fd = {fd}\n{program}")
+    with subprocess.Popen(command, pass_fds=[fd], stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def fill(fd: int) -> int:
+    """Write into a pipe until it is full; how much it took."""
+    os.set_blocking(fd, False)
+    filled = 0
+    while True:
+        try:
+            filled += os.write(fd, b"x" * 512)
+        except BlockingIOError:
+            return filled
+
+
+def fill_queue(server: cp.SendRight) -> None:
+    """Check in, with no port and the token 0, until the queue is full."""
+    with suppress(cp.TimedOut):
+        while True:
+            cp.check_in(server, 0, None, timeout=0)
