@@ -148,7 +148,8 @@ class Popen(subprocess.Popen[AnyStr]):
 
         Waits for the child's first call of that, and while its queue is full. right and disposition
         are the port and disposition of check_in(), and so is their ownership: whatever fails, the
-        caller owns what it owned. timeout is in seconds, for all of it.
+        caller owns what it owned. timeout is in seconds, for all of it. By Mach's rule a right that
+        waits for room in the queue when the child dies counts as sent.
 
         Raises PeerGone if the child has ended or closed its end of the pipe; HandshakeError if it
         wrote something else into it; TimedOut, Cancelled; and what check_in() and

@@ -1,0 +1,187 @@
+"""Popen as an object among processes: descriptors, environment, forks, and who is not a child."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import child_port as cp
+import pytest
+from support import (
+    DEADLINE,
+    descriptors,
+    python,
+)
+
+if TYPE_CHECKING:
+    from conftest import StartChild
+
+CHECK_IN = "cp.check_in_to_parent(cp.task_self(), timeout=DEADLINE)\n"
+WAIT = "time.sleep(60)\n"
+
+# --- the object -----------------------------------------------------------------------------------
+
+
+def test_it_is_a_subprocess_popen() -> None:
+    with cp.Popen(
+        [sys.executable, "-c", "print(input())"],
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as child:
+        assert isinstance(child, subprocess.Popen)
+        assert child.communicate("text", DEADLINE)[0] == "text\n"
+    assert child.returncode == 0
+
+
+def test_a_command_that_does_not_exist_leaves_nothing() -> None:
+    with pytest.raises(FileNotFoundError):
+        cp.Popen(["/no/such/program"])
+
+
+def test_a_closed_one_refuses(start: StartChild) -> None:
+    child = start(WAIT)
+    child.close()
+    child.close()
+    for use in (child.accept, lambda: child.send_right(None), lambda: child.server):
+        with pytest.raises(ValueError, match="closed"):
+            use()
+
+
+def test_one_that_is_dropped_releases_its_port() -> None:
+    child = cp.Popen(python("pass"))
+    child.wait(DEADLINE)
+    name = child.server.service_name
+    assert name is not None
+    del child
+    gc.collect()
+    with pytest.raises(cp.UnknownService):
+        cp.bootstrap.look_up(name)
+
+
+def test_the_callers_descriptors_and_environment_are_passed_on(start: StartChild) -> None:
+    read, write = os.pipe()
+    child = start(
+        f"os.write({write}, os.environ['MINE'].encode())",
+        pass_fds=[write],
+        env=os.environ | {"MINE": "value"},
+    )
+    os.close(write)
+    with open(read, encoding="ascii") as file:
+        assert file.read() == "value"
+    assert child.wait(DEADLINE) == 0
+
+
+def test_a_parent_without_standard_descriptors_starts_children_as_well() -> None:
+    child = python(CHECK_IN)[-1]
+    program = (
+        "for fd in range(3): os.close(fd)\n"
+        f"with cp.Popen([sys.executable, '-c', {child!r}]) as child:\n"
+        "    child.accept(DEADLINE).port.close()\n"
+    )
+    assert subprocess.run(python(program), timeout=DEADLINE).returncode == 0
+
+
+def test_a_parent_that_has_sigchld_ignored_knows_its_childs_end() -> None:
+    program = (
+        "import signal\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        f"with cp.Popen([sys.executable, '-c', {python(CHECK_IN)[-1]!r}]) as child:\n"
+        "    child.accept(DEADLINE).port.close()\n"
+        "    try: child.accept(DEADLINE)\n"
+        "    except cp.PeerGone: pass\n"
+    )
+    assert subprocess.run(python(program), timeout=DEADLINE).returncode == 0
+
+
+def test_a_forked_copy_of_the_parent_does_not_keep_the_child_waiting(start: StartChild) -> None:
+    child = start("try: cp.receive_from_parent(DEADLINE)\nexcept cp.PeerGone: sys.exit(5)\n")
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(60)
+        os._exit(0)
+    try:
+        child.close()
+        assert child.wait(DEADLINE) == 5
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def test_many_children_at_once(start: StartChild) -> None:
+    children = [start(CHECK_IN) for _ in range(8)]
+    for child in children:
+        with child.accept(DEADLINE) as check_in:
+            assert check_in.sender.pid == child.pid
+
+
+# --- not a child ----------------------------------------------------------------------------------
+
+NOT_A_CHILD = (
+    "for wait in (lambda: cp.check_in_to_parent(None), cp.receive_from_parent):\n"
+    "    try: wait()\n"
+    "    except cp.NotAChild: pass\n"
+    "    else: sys.exit(1)\n"
+)
+
+
+def test_a_process_without_such_a_parent_says_so() -> None:
+    with pytest.raises(cp.NotAChild, match="not started by"):
+        cp.check_in_to_parent(None)
+    with pytest.raises(cp.NotAChild, match="not started by"):
+        cp.receive_from_parent()
+
+
+@pytest.mark.parametrize("how", ["subprocess", "fork", "exec"])
+def test_a_grandchild_is_not_taken_for_the_child(start: StartChild, how: str) -> None:
+    start_grandchild = {
+        "subprocess": f"status = subprocess.call({python(NOT_A_CHILD)!r})\n",
+        "fork": (
+            "pid = os.fork()\n"
+            f"if pid == 0:\n    exec({NOT_A_CHILD!r})\n    os._exit(0)\n"
+            "status = os.waitpid(pid, 0)[1]\n"
+        ),
+        "exec": f"os.execv(sys.executable, {python(NOT_A_CHILD)!r})\n",
+    }[how]
+    child = start(f"import subprocess\n{CHECK_IN}\n{start_grandchild}\nsys.exit(status)\n")
+    child.accept(DEADLINE).__exit__()
+    assert child.wait(DEADLINE) == 0
+
+
+def test_variables_without_their_descriptors_are_not_believed(start: StartChild) -> None:
+    """They were inherited, the descriptors were not, and the numbers are other files by now."""
+    child = start(
+        "import subprocess\n"
+        "variables = [os.environ['CHILD_PORT_CHECK_IN'], os.environ['CHILD_PORT_RECEIVE']]\n"
+        "fds = [int(variable.split(':')[0]) for variable in variables]\n"
+        "read, write = os.pipe()\n"
+        f"command = {python(NOT_A_CHILD)!r}\n"
+        "status = subprocess.call(command)\n"
+        "for fd in fds: os.dup2(read, fd, inheritable=True)\n"
+        "sys.exit(status or subprocess.call(command, pass_fds=fds))\n"
+    )
+    assert child.wait(DEADLINE) == 0
+
+
+def test_the_child_inherits_two_descriptors_and_no_more(start: StartChild) -> None:
+    inside = python("print(len(os.listdir('/proc/self/fd')))")
+    if not os.path.isdir("/proc/self/fd"):
+        pytest.skip("the list of descriptors differs between platforms")
+    plain = subprocess.run(inside, stdout=subprocess.PIPE, check=True, timeout=DEADLINE).stdout
+    child = start(inside, stdout=subprocess.PIPE)
+    assert int(child.communicate(timeout=DEADLINE)[0]) == int(plain) + 2
+
+
+def test_the_parent_keeps_none_of_the_childs_ends(start: StartChild) -> None:
+    before = len(descriptors())
+    child = start(WAIT)
+    opened = len(descriptors()) - before
+    child.close()
+    assert len(descriptors()) == before
+    # Of the pipes, one end each.
+    assert opened <= 12
