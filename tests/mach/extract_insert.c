@@ -310,6 +310,14 @@ CASE(insert_17_of_the_last_send_uref_at_a_fresh_name_moves_it)
     IS_TRUE(is_gone(send));
 }
 
+CASE(insert_17_of_the_last_send_uref_at_its_own_name_changes_nothing)
+{
+    mach_port_t send = make_send_only(1, NULL);
+    IS_OK(mach_port_insert_right(TASK, send, send, MOVE_SEND));
+    IS(type_of(send), MACH_PORT_TYPE_SEND);
+    IS(refs(send, SEND), 1);
+}
+
 CASE(insert_at_a_fresh_name_of_a_port_that_keeps_its_name_is_right_exists)
 {
     static const mach_msg_type_name_t dispositions[] = {17, 19, 20};

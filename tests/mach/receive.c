@@ -124,6 +124,34 @@ CASE(rcv_large_keeps_the_order)
         IS(take_id(port), i);
 }
 
+CASE(a_message_that_was_too_large_moves_with_its_port)
+{
+    mach_port_t port = make_port_with_sends(1), reply = make_port(), carrier = make_port();
+    mach_port_t carried = make_port_with_sends(1);
+    struct letter letter;
+    post_data_and_rights(port, reply, carried);
+    IS_OK(post(port, COPY_SEND, 8));
+    IS_CODE(receive_into(&letter, port, MACH_RCV_LARGE, 40), MACH_RCV_TOO_LARGE);
+    NEED_OK(post_right(carrier, port, MOVE_RECEIVE));
+    IS(take_right(carrier, 16), port);
+    take(&letter, port);
+    IS(letter.header.msgh_id, 7);
+    IS(letter.ports[0].name, carried);
+    IS(type_of(carried), MACH_PORT_TYPE_SEND_RECEIVE);
+    IS(take_id(port), 8);
+}
+
+CASE(a_message_that_was_too_large_dies_with_its_port)
+{
+    mach_port_t port = make_port(), reply = make_port(), carried = make_port_with_sends(1);
+    struct letter letter;
+    post_data_and_rights(port, reply, carried);
+    IS_CODE(receive_into(&letter, port, MACH_RCV_LARGE, 40), MACH_RCV_TOO_LARGE);
+    destroy_receive(port);
+    take_notification(reply, MACH_NOTIFY_SEND_ONCE);
+    IS_TRUE(becomes_dead(carried));
+}
+
 CASE(rcv_large_writes_the_size_only_from_16_bytes_of_room)
 {
     mach_port_t port = make_port();

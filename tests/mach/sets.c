@@ -360,3 +360,48 @@ CASE(two_process_a_set_serves_members_that_another_process_sends_to)
     }
     peer_join(peer);
 }
+
+CASE(members_come_and_go)
+{
+    enum { COUNT = 8 };
+    mach_port_t set = make_set(), ports[COUNT];
+    for (int i = 0; i < COUNT; i++)
+        ports[i] = make_member(set);
+    for (int round = 0; round < 5; round++) {
+        for (int i = round % 2; i < COUNT; i += 2)
+            IS_OK(mach_port_extract_member(TASK, ports[i], set));
+        for (int i = 0; i < COUNT; i++)
+            IS_OK(post(ports[i], COPY_SEND, i));
+        for (int i = 0, sum = 0; i < COUNT / 2; i++) {
+            mach_msg_id_t id = take_id(set);
+            IS(id % 2, 1 - round % 2);
+            sum += id;
+            if (i == COUNT / 2 - 1)
+                IS(sum, round % 2 ? 0 + 2 + 4 + 6 : 1 + 3 + 5 + 7);
+        }
+        IS_TRUE(is_empty(set));
+        for (int i = round % 2; i < COUNT; i += 2) {
+            IS_OK(mach_port_insert_member(TASK, ports[i], set));
+            IS(take_id(set), i);
+        }
+    }
+}
+
+CASE(a_message_too_large_for_a_set_stays_with_its_member)
+{
+    mach_port_t set = make_set(), port = make_member(set);
+    struct letter letter;
+    for (mach_msg_id_t id = 1; id <= 2; id++) {
+        letter_to(&letter, port, COPY_SEND, id);
+        letter_data(&letter, "0123456789abcdef", 16);
+        NEED_OK(letter_send(&letter, NOW));
+    }
+    IS_CODE(mach_msg(&letter.header, MACH_RCV_MSG | MACH_RCV_TIMEOUT | MACH_RCV_LARGE, 0, 32, set,
+                     NOW, MACH_PORT_NULL),
+            MACH_RCV_TOO_LARGE);
+    IS_OK(mach_port_extract_member(TASK, port, set));
+    IS_TRUE(is_empty(set));
+    IS_OK(mach_port_insert_member(TASK, port, set));
+    IS(take_id(set), 1);
+    IS(take_id(port), 2);
+}
