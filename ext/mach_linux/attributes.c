@@ -1,6 +1,6 @@
 /*
- * Attributes of a receive right, listing the space, and port sets: the calls of Apple's API that read or
- * set state without moving a right.
+ * Attributes of a receive right, listing the space, and port sets: the calls of Apple's API that
+ * read or set state without moving a right.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@ static struct ml_receiver *find_receiver(mach_port_name_t name, kern_return_t *k
 {
     struct ml_entry *e = ml_entry_lookup(name);
     *kr = e == NULL && name != MACH_PORT_NULL && name != MACH_PORT_DEAD ? KERN_INVALID_NAME
-                                                                         : KERN_INVALID_RIGHT;
+                                                                        : KERN_INVALID_RIGHT;
     if (e == NULL || e->kind != ML_SEND_RECEIVE || e->port->receiver == NULL)
         return NULL;
     *kr = KERN_SUCCESS;
@@ -40,10 +40,10 @@ static void fill_status(struct ml_receiver *r, mach_port_status_t *status)
     status->mps_srights = (e != NULL && e->urefs != 0) || ml_receiver_has_remote_senders(r);
     status->mps_pdrequest = r->port_destroyed != NULL;
     status->mps_nsrequest = r->no_senders != NULL;
-    status->mps_flags = r->guarded ? (r->strict ? MACH_PORT_STATUS_FLAG_GUARDED |
-                                                      MACH_PORT_STATUS_FLAG_STRICT_GUARD
-                                                : MACH_PORT_STATUS_FLAG_GUARDED)
-                                   : 0;
+    status->mps_flags =
+        r->guarded ? (r->strict ? MACH_PORT_STATUS_FLAG_GUARDED | MACH_PORT_STATUS_FLAG_STRICT_GUARD
+                                : MACH_PORT_STATUS_FLAG_GUARDED)
+                   : 0;
 }
 
 kern_return_t mach_port_get_attributes(ipc_space_read_t task, mach_port_name_t name, int flavor,
@@ -56,8 +56,9 @@ kern_return_t mach_port_get_attributes(ipc_space_read_t task, mach_port_name_t n
         return MACH_SEND_INVALID_DEST;
     if (flavor != MACH_PORT_LIMITS_INFO && flavor != MACH_PORT_RECEIVE_STATUS)
         return KERN_INVALID_ARGUMENT;
-    mach_msg_type_number_t needed = flavor == MACH_PORT_LIMITS_INFO ? MACH_PORT_LIMITS_INFO_COUNT
-                                                                    : MACH_PORT_RECEIVE_STATUS_COUNT;
+    mach_msg_type_number_t needed = flavor == MACH_PORT_LIMITS_INFO
+                                        ? MACH_PORT_LIMITS_INFO_COUNT
+                                        : MACH_PORT_RECEIVE_STATUS_COUNT;
     if (*count < needed)
         return KERN_FAILURE;
     ml_lock();

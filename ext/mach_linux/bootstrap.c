@@ -1,13 +1,13 @@
 /*
  * Bootstrap: services by name, for the processes of one user.
  *
- * Each service is a listening Unix socket in a directory that only its user can reach, under the SHA-256 of
- * its name (a socket's path is short). Whoever connects is sent one packet with a send right, by the
- * watcher's thread, so that a busy server answers too. A name that a dead process has left behind is
- * found out by connecting, under the directory's lock, and taken over.
+ * Each service is a listening Unix socket in a directory that only its user can reach, under the
+ * SHA-256 of its name (a socket's path is short). Whoever connects is sent one packet with a send
+ * right, by the watcher's thread, so that a busy server answers too. A name that a dead process has
+ * left behind is found out by connecting, under the directory's lock, and taken over.
  *
- * The registry holds a reference to the service's port; when the port dies the socket goes. The sockets are
- * the process's own: a forked child closes them.
+ * The registry holds a reference to the service's port; when the port dies the socket goes. The
+ * sockets are the process's own: a forked child closes them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -99,7 +99,7 @@ static kern_return_t locate(const char *name, struct sockaddr_un *address, int *
     *directory = open_directory(path, sizeof path);
     if (*directory < 0)
         return errno == ENOMEM || errno == EMFILE || errno == ENFILE ? BOOTSTRAP_NO_MEMORY
-                                                                      : BOOTSTRAP_NOT_PRIVILEGED;
+                                                                     : BOOTSTRAP_NOT_PRIVILEGED;
     if (service_address(path, name, address) != 0) {
         close(*directory);
         return BOOTSTRAP_NOT_PRIVILEGED;
@@ -135,8 +135,8 @@ static void answer(int connection, struct service *s, struct ml_garbage *g)
     ml_port_retain(s->port);
     n = ml_right_descriptors(&right, fds, g);
     memset(&packet, 0, sizeof packet);
-    packet.wire = (struct ml_wire){
-        .magic = ML_WIRE_MAGIC, .n_fds = (uint16_t)n, .reply = ML_CARRY_SEND};
+    packet.wire =
+        (struct ml_wire){.magic = ML_WIRE_MAGIC, .n_fds = (uint16_t)n, .reply = ML_CARRY_SEND};
     packet.header.msgh_bits = MACH_MSG_TYPE_PORT_SEND;
     packet.header.msgh_size = sizeof packet.header;
     if (n > 0)
@@ -307,8 +307,7 @@ static kern_return_t receive_right(int connection, mach_port_t *sp)
             return BOOTSTRAP_UNKNOWN_SERVICE;
     }
     if (error != 0)
-        return error == EMFILE || error == ENOMEM ? BOOTSTRAP_NO_MEMORY
-                                                  : BOOTSTRAP_UNKNOWN_SERVICE;
+        return error == EMFILE || error == ENOMEM ? BOOTSTRAP_NO_MEMORY : BOOTSTRAP_UNKNOWN_SERVICE;
     bool good = ml_packet_wire(&packet)->reply == ML_CARRY_SEND &&
                 ml_right_arrive(&packet, &next, ML_CARRY_SEND, &right);
     ml_packet_drop(&packet);

@@ -1,8 +1,8 @@
 /*
  * Descriptors: see fds.h. Nothing here knows ports or names.
  *
- * The identity of a socket is its SO_COOKIE: 64 bits that the kernel gives once and never again, the
- * same through every duplicate in every process. An inode number would be 32 bits and reused.
+ * The identity of a socket is its SO_COOKIE: 64 bits that the kernel gives once and never again,
+ * the same through every duplicate in every process. An inode number would be 32 bits and reused.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -139,8 +139,8 @@ bool ml_fd_is_seqpacket(int fd, uint64_t *cookie)
     if (checked[*cookie % 64] == *cookie)
         return true;
     len = sizeof type;
-    if (socket_domain(fd) != AF_UNIX ||
-        getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_SEQPACKET)
+    if (socket_domain(fd) != AF_UNIX || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 ||
+        type != SOCK_SEQPACKET)
         return false;
     checked[*cookie % 64] = *cookie;
     return true;

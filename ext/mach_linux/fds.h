@@ -1,8 +1,8 @@
 /*
  * Descriptors: the only place where the library closes them.
  *
- * A list of garbage is filled while the space is locked and flushed after it is unlocked, so that no
- * close(2) happens under the lock. A descriptor that came from a peer and was refused goes to
+ * A list of garbage is filled while the space is locked and flushed after it is unlocked, so that
+ * no close(2) happens under the lock. A descriptor that came from a peer and was refused goes to
  * ml_close_untrusted(): closing somebody else's socket or file can block for as long as its owner
  * likes, so anything but a Unix socket or a pipe is closed on a thread of its own.
  */

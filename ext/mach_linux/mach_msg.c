@@ -39,8 +39,8 @@ mach_msg_return_t mach_msg(mach_msg_header_t *msg, mach_msg_option_t option,
 
 mach_msg_return_t mach_msg_send(mach_msg_header_t *msg)
 {
-    return mach_msg(msg, MACH_SEND_MSG, msg->msgh_size, 0, MACH_PORT_NULL,
-                    MACH_MSG_TIMEOUT_NONE, MACH_PORT_NULL);
+    return mach_msg(msg, MACH_SEND_MSG, msg->msgh_size, 0, MACH_PORT_NULL, MACH_MSG_TIMEOUT_NONE,
+                    MACH_PORT_NULL);
 }
 
 mach_msg_return_t mach_msg_receive(mach_msg_header_t *msg)
@@ -78,6 +78,26 @@ static void destroy_right(mach_port_name_t name, mach_msg_type_name_t dispositio
     }
 }
 
+/* Frees out-of-line memory that came with the message and is ours to free. */
+static void destroy_memory(const uint8_t *at)
+{
+    mach_msg_ool_descriptor_t d;
+    memcpy(&d, at, sizeof d);
+    if (d.deallocate)
+        (void)vm_deallocate(mach_task_self(), (vm_address_t)d.address, d.size);
+}
+
+static void destroy_array(const uint8_t *at)
+{
+    mach_msg_ool_ports_descriptor_t d;
+    memcpy(&d, at, sizeof d);
+    const mach_port_t *names = d.address;
+    for (uint32_t i = 0; i < d.count; i++)
+        destroy_right(names[i], d.disposition);
+    if (d.deallocate)
+        (void)vm_deallocate(mach_task_self(), (vm_address_t)d.address, d.count * sizeof *names);
+}
+
 void mach_msg_destroy(mach_msg_header_t *msg)
 {
     uint32_t count;
@@ -86,10 +106,16 @@ void mach_msg_destroy(mach_msg_header_t *msg)
         return;
     memcpy(&count, msg + 1, sizeof count);
     const uint8_t *at = (const uint8_t *)(msg + 1) + sizeof(mach_msg_body_t);
-    for (uint32_t i = 0; i < count; i++, at += sizeof(mach_msg_port_descriptor_t)) {
+    for (uint32_t i = 0; i < count; i++, at += ml_descriptor_size(at)) {
         mach_msg_port_descriptor_t d;
-        memcpy(&d, at, sizeof d);
-        destroy_right(d.name, d.disposition);
+        if (ml_descriptor_type(at) == MACH_MSG_OOL_DESCRIPTOR) {
+            destroy_memory(at);
+        } else if (ml_descriptor_type(at) == MACH_MSG_OOL_PORTS_DESCRIPTOR) {
+            destroy_array(at);
+        } else {
+            memcpy(&d, at, sizeof d);
+            destroy_right(d.name, d.disposition);
+        }
     }
 }
 
@@ -108,7 +134,8 @@ void ml_send_kernel(struct ml_port *notify, mach_msg_header_t *message, struct m
         memcpy((uint8_t *)(message + 1) + sizeof(mach_msg_body_t), &name, sizeof name);
     }
     wire.n_fds = (uint16_t)(n < 0 ? 0 : n);
-    /* A send-once channel always has room for its one message. If its receiver is gone, so be it. */
+    /* A send-once channel always has room for its one message. If its receiver is gone, so be it.
+     */
     bool sent = n >= 0 && ml_packet_write(notify->tx, iov, 2, fds, (unsigned)n) == 0;
     if (carried != NULL) {
         if (sent)

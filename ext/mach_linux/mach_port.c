@@ -1,8 +1,8 @@
 /*
  * mach_port_*: names, user references and rights. Attributes and sets are in files of their own.
  *
- * Each call takes the lock once, looks at the entry (finding out on the way whether its port has died)
- * and leaves what has to be closed in a list that is closed after the lock.
+ * Each call takes the lock once, looks at the entry (finding out on the way whether its port has
+ * died) and leaves what has to be closed in a list that is closed after the lock.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -228,7 +228,7 @@ static void drop_receive(struct ml_entry *e, struct ml_garbage *g)
 static kern_return_t mod_counted(struct ml_entry *e, mach_port_delta_t delta, struct ml_garbage *g)
 {
     if (delta < 0) {
-        uint32_t drop = (uint32_t) - (int64_t)delta;
+        uint32_t drop = (uint32_t)-(int64_t)delta;
         if (drop > e->urefs)
             return KERN_INVALID_VALUE;
         ml_urefs_drop(e, drop, g);
@@ -238,8 +238,8 @@ static kern_return_t mod_counted(struct ml_entry *e, mach_port_delta_t delta, st
     return KERN_SUCCESS;
 }
 
-static kern_return_t mod_entry(struct ml_entry *e, mach_port_right_t right,
-                               mach_port_delta_t delta, struct ml_garbage *g)
+static kern_return_t mod_entry(struct ml_entry *e, mach_port_right_t right, mach_port_delta_t delta,
+                               struct ml_garbage *g)
 {
     if ((entry_type(e) & MACH_PORT_TYPE(right)) == 0)
         return KERN_INVALID_RIGHT;
@@ -309,15 +309,15 @@ static kern_return_t destruct(struct ml_entry *e, mach_port_delta_t srdelta,
     struct ml_receiver *r = e->port->receiver;
     if (r->guarded && guard != r->context)
         return KERN_INVALID_ARGUMENT;
-    if (srdelta > 0 || (uint32_t) - (int64_t)srdelta > e->urefs)
+    if (srdelta > 0 || (uint32_t)-(int64_t)srdelta > e->urefs)
         return srdelta < 0 && e->urefs == 0 ? KERN_INVALID_RIGHT : KERN_INVALID_VALUE;
-    e->urefs -= (uint32_t) - (int64_t)srdelta;
+    e->urefs -= (uint32_t)-(int64_t)srdelta;
     drop_receive(e, g);
     return KERN_SUCCESS;
 }
 
-kern_return_t mach_port_destruct(ipc_space_t task, mach_port_name_t name,
-                                 mach_port_delta_t srdelta, mach_port_context_t guard)
+kern_return_t mach_port_destruct(ipc_space_t task, mach_port_name_t name, mach_port_delta_t srdelta,
+                                 mach_port_context_t guard)
 {
     struct ml_garbage g = {0};
 
@@ -338,8 +338,8 @@ kern_return_t mach_port_destruct(ipc_space_t task, mach_port_name_t name,
 /* The port object that e's rights are for, if e and the right are about the same port. */
 static bool same_port(const struct ml_entry *e, const struct ml_right *right)
 {
-    return e->kind == ML_SEND_RECEIVE && right->port != NULL && right->port->kind == e->port->kind &&
-           right->port->key == e->port->key;
+    return e->kind == ML_SEND_RECEIVE && right->port != NULL &&
+           right->port->kind == e->port->kind && right->port->key == e->port->key;
 }
 
 /* Puts a copied-in right at `name`. It is consumed in any case. */

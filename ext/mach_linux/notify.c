@@ -1,10 +1,10 @@
 /*
  * Notifications: see notify.h.
  *
- * A dead name is noticed by the watcher, through the hang-up of the port's sending end, or before that by
- * whichever call looks at the name; either way the entry changes once and one message is sent. There are
- * no senders when this task has no send reference of its own and every senders' pipe has hung up; arming
- * closes the write end that the library kept for itself.
+ * A dead name is noticed by the watcher, through the hang-up of the port's sending end, or before
+ * that by whichever call looks at the name; either way the entry changes once and one message is
+ * sent. There are no senders when this task has no send reference of its own and every senders'
+ * pipe has hung up; arming closes the write end that the library kept for itself.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -328,8 +328,7 @@ static kern_return_t take_notify(mach_port_name_t name, mach_msg_type_name_t dis
 
 kern_return_t mach_port_request_notification(ipc_space_t task, mach_port_name_t name,
                                              mach_msg_id_t msgid, mach_port_mscount_t sync,
-                                             mach_port_t notify,
-                                             mach_msg_type_name_t notifyPoly,
+                                             mach_port_t notify, mach_msg_type_name_t notifyPoly,
                                              mach_port_t *previous)
 {
     struct ml_garbage g = {0};

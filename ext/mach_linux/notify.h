@@ -1,10 +1,10 @@
 /*
  * Notifications: what Mach's kernel would tell a task about its rights.
  *
- * Whoever asks gives a send-once right, which the library keeps and in the end uses for one message; if
- * it is never used, closing it makes the SEND_ONCE notification by itself. A request for a dead name
- * belongs to the name's entry, those for no senders and for a destroyed port to the receiver. The space's
- * lock is held in all of these.
+ * Whoever asks gives a send-once right, which the library keeps and in the end uses for one
+ * message; if it is never used, closing it makes the SEND_ONCE notification by itself. A request
+ * for a dead name belongs to the name's entry, those for no senders and for a destroyed port to the
+ * receiver. The space's lock is held in all of these.
  */
 #ifndef ML_NOTIFY_H
 #define ML_NOTIFY_H
@@ -23,8 +23,8 @@ void ml_notify_receiver_moved(struct ml_receiver *from, struct ml_receiver *to);
 void ml_notify_receiver_gone(struct ml_receiver *r, struct ml_garbage *g);
 void ml_notify_generation_added(struct ml_receiver *r);
 void ml_notify_senders_changed(struct ml_port *p, struct ml_garbage *g);
-/* e's receive right is about to be destroyed. True: it was given to whoever asked for that instead, and e
- * is as after any move (send-only, or gone). */
+/* e's receive right is about to be destroyed. True: it was given to whoever asked for that instead,
+ * and e is as after any move (send-only, or gone). */
 bool ml_notify_port_destroyed(struct ml_entry *e, struct ml_garbage *g);
 
 /* In a forked child: forgets a request, closing its send-once right. */

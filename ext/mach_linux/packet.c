@@ -1,13 +1,14 @@
 /*
  * Packets: reading, checking and writing. See packet.h for the layout.
  *
- * Nothing here knows names; a packet that passes ml_packet_check() has exactly the descriptors that its
- * kinds call for, and arrival.c looks at what those descriptors are.
+ * Nothing here knows names; a packet that passes ml_packet_check() has exactly the descriptors that
+ * its kinds call for, and arrival.c looks at what those descriptors are.
  */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fds.h"
@@ -15,9 +16,9 @@
 
 /* --- the scratch buffer --------------------------------------------------------------------- */
 
-/* One a thread, as large as a packet can be: the kernel cannot tell a packet's size beforehand without
- * duplicating the descriptors in it, and the user's buffer is written only with a message that is
- * delivered. Pages that no packet reaches are never touched. */
+/* One a thread, as large as a packet can be: the kernel cannot tell a packet's size beforehand
+ * without duplicating the descriptors in it, and the user's buffer is written only with a message
+ * that is delivered. Pages that no packet reaches are never touched. */
 static pthread_key_t scratch_key;
 static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
 static bool scratch_usable;
@@ -81,7 +82,9 @@ int ml_packet_read_raw(int fd, struct ml_packet *packet, uint8_t *buffer, uint32
 {
     union control control;
     struct iovec iov = {buffer, size};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = &control,
                        .msg_controllen = sizeof control};
     ssize_t got;
     do
@@ -91,6 +94,7 @@ int ml_packet_read_raw(int fd, struct ml_packet *packet, uint8_t *buffer, uint32
         return errno == EWOULDBLOCK ? EAGAIN : errno == ECONNRESET ? EPIPE : errno;
 
     packet->bytes = buffer;
+    packet->heap = NULL;
     packet->size = (uint32_t)got;
     packet->n_fds = 0;
     packet->kernel = false;
@@ -110,17 +114,61 @@ int ml_packet_read_raw(int fd, struct ml_packet *packet, uint8_t *buffer, uint32
     return 0;
 }
 
+/* Does the packet say that it is in a memory file? */
+static bool is_in_file(const struct ml_packet *packet)
+{
+    return packet->size >= sizeof(struct ml_wire) && packet->n_fds != 0 &&
+           ml_packet_wire(packet)->magic == ML_WIRE_MAGIC &&
+           (ml_packet_wire(packet)->flags & ML_WIRE_MEMFD) != 0;
+}
+
+static bool read_all(int file, uint8_t *to, size_t size)
+{
+    for (size_t at = 0; at < size;) {
+        ssize_t n = pread(file, to + at, size - at, (off_t)at);
+        if (n <= 0)
+            return false;
+        at += (size_t)n;
+    }
+    return true;
+}
+
+/* Fetches a packet out of its file, which must be one that cannot change. 0, EBADMSG or ENOMEM. */
+static int read_file(struct ml_packet *packet)
+{
+    int file = packet->fds[packet->n_fds - 1], seals = fcntl(file, F_GET_SEALS);
+    struct stat st;
+
+    if (seals < 0 || (seals & ML_SEALS) != ML_SEALS || fstat(file, &st) != 0 ||
+        st.st_size < (off_t)sizeof(struct ml_wire) || st.st_size > 2 * (off_t)ML_EXTRA_MAX)
+        return EBADMSG;
+    packet->heap = malloc((size_t)st.st_size);
+    if (packet->heap == NULL)
+        return ENOMEM;
+    if (!read_all(file, packet->heap, (size_t)st.st_size))
+        return EBADMSG;
+    packet->bytes = packet->heap;
+    packet->size = (uint32_t)st.st_size;
+    packet->n_fds--;
+    close(file);
+    return 0;
+}
+
 int ml_packet_read(int fd, struct ml_packet *packet)
 {
     uint8_t *buffer = scratch();
     if (buffer == NULL)
         return ENOMEM;
     int error = ml_packet_read_raw(fd, packet, buffer, ML_PACKET_MAX);
-    if (error == 0 && !ml_packet_check(packet)) {
-        ml_packet_drop(packet);
+    if (error != 0)
+        return error;
+    if (is_in_file(packet))
+        error = read_file(packet);
+    if (error == 0 && !ml_packet_check(packet))
         error = EBADMSG;
-    }
-    if (error == 0 && (ml_packet_wire(packet)->flags & ML_WIRE_KERNEL) != 0)
+    if (error != 0)
+        ml_packet_drop(packet);
+    else if ((ml_packet_wire(packet)->flags & ML_WIRE_KERNEL) != 0)
         packet->kernel = packet->sender.pid == getpid();
     return error;
 }
@@ -129,6 +177,8 @@ void ml_packet_drop(struct ml_packet *packet)
 {
     ml_close_untrusted(packet->fds, packet->n_fds);
     packet->n_fds = 0;
+    free(packet->heap);
+    packet->heap = NULL;
 }
 
 /* --- checking ------------------------------------------------------------------------------- */
@@ -136,7 +186,7 @@ void ml_packet_drop(struct ml_packet *packet)
 unsigned ml_carry_fds(enum ml_carry kind)
 {
     static const uint8_t n[ML_CARRY_KINDS] = {
-        [ML_CARRY_SEND] = 2, [ML_CARRY_TASK] = 1, [ML_CARRY_SEND_ONCE] = 1,
+        [ML_CARRY_SEND] = 2,    [ML_CARRY_TASK] = 1,          [ML_CARRY_SEND_ONCE] = 1,
         [ML_CARRY_RECEIVE] = 2, [ML_CARRY_RECEIVE_STATE] = 3,
     };
     return kind < ML_CARRY_KINDS ? n[kind] : 0;
@@ -179,8 +229,49 @@ static bool check_header(const struct ml_packet *packet, uint32_t *n_fds)
     return true;
 }
 
-/* Walks the descriptors, adding up the file descriptors that they call for. */
-static bool check_body(const struct ml_packet *packet, uint32_t msgh_size, uint32_t *n_fds)
+/* What a walk over the descriptors adds up. */
+struct sums {
+    uint32_t n_fds;
+    uint64_t extra;
+};
+
+static bool check_port(const uint8_t *at, struct sums *sums)
+{
+    mach_msg_port_descriptor_t d;
+    memcpy(&d, at, sizeof d);
+    sums->n_fds += ml_carry_fds(d.name);
+    return carry_fits(d.name, d.disposition);
+}
+
+static bool check_memory(const uint8_t *at, struct sums *sums)
+{
+    mach_msg_ool_descriptor_t d;
+    memcpy(&d, at, sizeof d);
+    sums->extra += ml_padded(d.size);
+    return d.copy == MACH_MSG_PHYSICAL_COPY || d.copy == MACH_MSG_VIRTUAL_COPY;
+}
+
+/* The kinds of an array's rights stand behind the message, where `sums` has got to. */
+static bool check_array(const struct ml_packet *packet, uint32_t msgh_size, const uint8_t *at,
+                        struct sums *sums)
+{
+    mach_msg_ool_ports_descriptor_t d;
+    memcpy(&d, at, sizeof d);
+    uint64_t from = sizeof(struct ml_wire) + msgh_size + sums->extra;
+    sums->extra += ml_padded(d.count);
+    if (d.count > packet->size || from > packet->size - d.count)
+        return false;
+    for (uint32_t i = 0; i < d.count; i++) {
+        uint8_t carry = packet->bytes[from + i];
+        if (!carry_fits(carry, d.disposition))
+            return false;
+        sums->n_fds += ml_carry_fds(carry);
+    }
+    return true;
+}
+
+/* Walks the descriptors: are they within the message, and what do they call for? */
+static bool check_body(const struct ml_packet *packet, uint32_t msgh_size, struct sums *sums)
 {
     const uint8_t *message = packet->bytes + sizeof(struct ml_wire);
     uint32_t at = sizeof(mach_msg_header_t) + sizeof(mach_msg_body_t), count;
@@ -189,14 +280,20 @@ static bool check_body(const struct ml_packet *packet, uint32_t msgh_size, uint3
         return false;
     memcpy(&count, message + sizeof(mach_msg_header_t), sizeof count);
     for (uint32_t i = 0; i < count; i++) {
-        mach_msg_port_descriptor_t d;
-        if (msgh_size - at < sizeof d)
+        const uint8_t *d = message + at;
+        bool good = false;
+        if (msgh_size - at < sizeof(mach_msg_type_descriptor_t) ||
+            msgh_size - at < ml_descriptor_size(d))
             return false;
-        memcpy(&d, message + at, sizeof d);
-        if (d.type != MACH_MSG_PORT_DESCRIPTOR || !carry_fits(d.name, d.disposition))
+        if (ml_descriptor_type(d) == MACH_MSG_PORT_DESCRIPTOR)
+            good = check_port(d, sums);
+        else if (ml_descriptor_type(d) == MACH_MSG_OOL_DESCRIPTOR)
+            good = check_memory(d, sums);
+        else if (ml_descriptor_type(d) == MACH_MSG_OOL_PORTS_DESCRIPTOR)
+            good = check_array(packet, msgh_size, d, sums);
+        if (!good || sums->n_fds > ML_FDS_MAX)
             return false;
-        *n_fds += ml_carry_fds(d.name);
-        at += (uint32_t)sizeof d;
+        at += ml_descriptor_size(d);
     }
     return true;
 }
@@ -208,23 +305,25 @@ bool ml_packet_check(const struct ml_packet *packet)
         return false;
     const struct ml_wire *wire = ml_packet_wire(packet);
     const mach_msg_header_t *h = ml_packet_header(packet);
-    uint32_t n_fds = 0;
+    struct sums sums = {0, 0};
 
-    if (wire->magic != ML_WIRE_MAGIC || wire->reserved != 0 || wire->extra != 0 ||
+    if (wire->magic != ML_WIRE_MAGIC || wire->reserved != 0 || wire->extra > ML_EXTRA_MAX ||
         (wire->flags & ~ML_WIRE_KERNEL) != 0)
         return false;
-    if (h->msgh_size != packet->size - sizeof(struct ml_wire) || h->msgh_size % 4 != 0)
+    if (h->msgh_size < sizeof *h || h->msgh_size > ML_EXTRA_MAX || h->msgh_size % 4 != 0 ||
+        packet->size != sizeof(struct ml_wire) + (uint64_t)h->msgh_size + wire->extra)
         return false;
-    if (!check_header(packet, &n_fds))
+    if (!check_header(packet, &sums.n_fds))
         return false;
-    if ((h->msgh_bits & MACH_MSGH_BITS_COMPLEX) != 0 && !check_body(packet, h->msgh_size, &n_fds))
+    if ((h->msgh_bits & MACH_MSGH_BITS_COMPLEX) != 0 && !check_body(packet, h->msgh_size, &sums))
         return false;
-    return n_fds == packet->n_fds && n_fds == wire->n_fds;
+    return sums.extra == wire->extra && sums.n_fds == packet->n_fds && sums.n_fds == wire->n_fds;
 }
 
 bool ml_packet_unstash(struct ml_packet *packet, struct ml_packet *aside)
 {
-    uint8_t *buffer = scratch();
+    uint8_t *heap = aside->size > ML_PACKET_MAX ? malloc(aside->size) : NULL;
+    uint8_t *buffer = aside->size > ML_PACKET_MAX ? heap : scratch();
     if (buffer == NULL) {
         ml_packet_drop(aside);
         return false;
@@ -232,6 +331,7 @@ bool ml_packet_unstash(struct ml_packet *packet, struct ml_packet *aside)
     memcpy(buffer, aside->bytes, aside->size);
     *packet = *aside;
     packet->bytes = buffer;
+    packet->heap = heap;
     return true;
 }
 
@@ -261,11 +361,12 @@ int ml_packet_write(int fd, const struct iovec *iov, unsigned n_iov, const int *
 bool ml_packet_make_kernel(struct ml_packet *packet, mach_msg_id_t id)
 {
     packet->bytes = scratch();
+    packet->heap = NULL;
     if (packet->bytes == NULL)
         return false;
     *ml_packet_wire(packet) = (struct ml_wire){.magic = ML_WIRE_MAGIC, .flags = ML_WIRE_KERNEL};
-    *ml_packet_header(packet) = (mach_msg_header_t){.msgh_size = sizeof(mach_msg_header_t),
-                                                    .msgh_id = id};
+    *ml_packet_header(packet) =
+        (mach_msg_header_t){.msgh_size = sizeof(mach_msg_header_t), .msgh_id = id};
     packet->size = sizeof(struct ml_wire) + sizeof(mach_msg_header_t);
     packet->n_fds = 0;
     packet->kernel = true;

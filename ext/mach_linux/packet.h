@@ -8,12 +8,13 @@
  *            ..  out-of-line bytes, in the order of their descriptors
  *
  * and, as SCM_RIGHTS, each right's descriptors in order: the reply right's first, then those of the
- * message's descriptors. A packet comes from a peer and is believed in nothing: ml_packet_check() is
- * run before any of it is used, and a packet that fails it is dropped with all that it carries.
+ * message's descriptors. A packet comes from a peer and is believed in nothing: ml_packet_check()
+ * is run before any of it is used, and a packet that fails it is dropped with all that it carries.
  */
 #ifndef ML_PACKET_H
 #define ML_PACKET_H
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -23,7 +24,8 @@
 
 #define ML_WIRE_MAGIC 0x31504d4cu /* "LMP1" */
 #define ML_FDS_MAX 253u           /* SCM_MAX_FD */
-/* The longest packet: what a socket takes with the kernel's default buffer, less its bookkeeping. */
+/* The longest packet: what a socket takes with the kernel's default buffer, less its bookkeeping.
+ */
 #define ML_PACKET_MAX (208u * 1024u)
 
 enum ml_carry {
@@ -37,8 +39,13 @@ enum ml_carry {
     ML_CARRY_KINDS
 };
 
+/* The most that a message may have inline, and out of line. */
+#define ML_EXTRA_MAX (1u << 30)
+/* What a memory file must have: then nobody can change it under the receiver. */
+#define ML_SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
 #define ML_WIRE_KERNEL 1u /* made by the library, in Mach's kernel's place */
-#define ML_WIRE_MEMFD 2u  /* what follows the header is in a sealed file, the last descriptor */
+#define ML_WIRE_MEMFD 2u  /* the packet is in a sealed memory file, the last descriptor */
 
 struct ml_wire {
     uint32_t magic;
@@ -52,9 +59,11 @@ struct ml_wire {
 _Static_assert(sizeof(struct ml_wire) == 16, "the message must stay aligned behind it");
 
 struct ml_packet {
-    uint8_t *bytes; /* struct ml_wire first; in the thread's scratch buffer, or owned by a stash */
+    uint8_t
+        *bytes; /* struct ml_wire first; in the thread's scratch buffer, in `heap` or in a stash */
+    uint8_t *heap; /* owned: of a packet that came as a memory file; else NULL */
     uint32_t size;
-    bool kernel; /* made here, in Mach's kernel's place */
+    bool kernel;          /* made here, in Mach's kernel's place */
     mach_port_type_t via; /* disposition that the destination shows: PORT_SEND or PORT_SEND_ONCE */
     struct ucred sender;
     unsigned n_fds;
@@ -71,6 +80,25 @@ static inline mach_msg_header_t *ml_packet_header(const struct ml_packet *p)
     return (mach_msg_header_t *)(void *)(p->bytes + sizeof(struct ml_wire));
 }
 
+/* Each descriptor of a message has its type in its twelfth byte, whatever else is in it. */
+static inline uint8_t ml_descriptor_type(const uint8_t *descriptor)
+{
+    return descriptor[11];
+}
+
+static inline uint32_t ml_descriptor_size(const uint8_t *descriptor)
+{
+    return ml_descriptor_type(descriptor) == MACH_MSG_PORT_DESCRIPTOR
+               ? (uint32_t)sizeof(mach_msg_port_descriptor_t)
+               : (uint32_t)sizeof(mach_msg_ool_descriptor_t);
+}
+
+/* What follows the message starts at multiples of four. */
+static inline uint64_t ml_padded(uint64_t size)
+{
+    return (size + 3) & ~(uint64_t)3;
+}
+
 /* How many descriptors a right of this kind travels as. */
 unsigned ml_carry_fds(enum ml_carry kind);
 
@@ -83,8 +111,9 @@ int ml_packet_read_raw(int fd, struct ml_packet *packet, uint8_t *buffer, uint32
 /* Is everything in it consistent? Sizes, kinds, dispositions, descriptor count. */
 bool ml_packet_check(const struct ml_packet *packet);
 /* Sends iov with fds; 0 or errno. Never waits, never raises SIGPIPE. */
-int ml_packet_write(int fd, const struct iovec *iov, unsigned n_iov, const int *fds, unsigned n_fds);
-/* Closes the descriptors that are left in it. */
+int ml_packet_write(int fd, const struct iovec *iov, unsigned n_iov, const int *fds,
+                    unsigned n_fds);
+/* Closes the descriptors that are left in it, and frees its memory. */
 void ml_packet_drop(struct ml_packet *packet);
 /* Copies a packet that was set aside into the thread's scratch buffer, with its descriptors. On
  * failure it is dropped. */

@@ -1,10 +1,12 @@
 /*
- * Receiving: a packet is taken from a receive right or a set, checked against the buffer, and delivered:
- * its rights get names, its header becomes what Mach shows a receiver, a trailer follows.
+ * Receiving: a packet is taken from a receive right or a set, checked against the buffer, and
+ * delivered: its rights get names, its header becomes what Mach shows a receiver, a trailer
+ * follows.
  *
- * The order matters to Mach's users: a message that does not fit stays where it was (MACH_RCV_LARGE) or
- * is destroyed, and only one that fits takes a sequence number and touches the name space. That is decided
- * under the receiver's lock, so that threads receiving from one port keep its order.
+ * The order matters to Mach's users: a message that does not fit stays where it was
+ * (MACH_RCV_LARGE) or is destroyed, and only one that fits takes a sequence number and touches the
+ * name space. That is decided under the receiver's lock, so that threads receiving from one port
+ * keep its order.
  */
 #include <errno.h>
 #include <poll.h>
@@ -13,6 +15,7 @@
 
 #include "message.h"
 #include "sets.h"
+#include "vm.h"
 
 #define RIGHTS_MAX (ML_FDS_MAX + 1)
 
@@ -79,66 +82,166 @@ static uint32_t descriptor_count(const mach_msg_header_t *h)
     return count;
 }
 
-static uint8_t *descriptor_at(mach_msg_header_t *h, uint32_t i)
+static uint8_t *first_descriptor(mach_msg_header_t *h)
 {
-    return (uint8_t *)(h + 1) + sizeof(mach_msg_body_t) + i * sizeof(mach_msg_port_descriptor_t);
+    return (uint8_t *)(h + 1) + sizeof(mach_msg_body_t);
 }
 
-/* Turns the packet's descriptors into rights. False: one was not what it claimed, all are dropped. */
+/* What a descriptor's rights travel as: in the name of an inline one, behind the message for an
+ * array. */
+struct carries {
+    const uint8_t *kinds;
+    uint32_t n;
+    uint8_t one;
+};
+
+/* Looks at a descriptor; `extra` walks along the bytes behind the message. */
+static struct carries look_at(const uint8_t *at, const uint8_t **extra)
+{
+    struct carries c = {0};
+    if (ml_descriptor_type(at) == MACH_MSG_PORT_DESCRIPTOR) {
+        uint32_t name;
+        memcpy(&name, at, sizeof name);
+        c.one = (uint8_t)name; /* a kind, as was checked */
+        c.n = 1;
+    } else if (ml_descriptor_type(at) == MACH_MSG_OOL_DESCRIPTOR) {
+        mach_msg_ool_descriptor_t d;
+        memcpy(&d, at, sizeof d);
+        *extra += ml_padded(d.size);
+    } else {
+        mach_msg_ool_ports_descriptor_t d;
+        memcpy(&d, at, sizeof d);
+        c.kinds = *extra;
+        c.n = d.count;
+        *extra += ml_padded(d.count);
+    }
+    return c;
+}
+
+static uint8_t carry_of(const struct carries *c, uint32_t i)
+{
+    return c->kinds != NULL ? c->kinds[i] : c->one;
+}
+
+/* Takes the descriptors of one descriptor's rights. */
+static bool take_some(struct inbound *in, const struct carries *c, unsigned *next)
+{
+    for (uint32_t i = 0; i < c->n; i++) {
+        uint8_t carry = carry_of(c, i);
+        if (ml_carry_fds(carry) == 0)
+            continue; /* NULL or DEAD: as many as fit the message, and nothing to keep */
+        if (!ml_right_arrive(&in->packet, next, carry, &in->rights[in->n_rights]))
+            return false;
+        in->n_rights++;
+    }
+    return true;
+}
+
+/* Turns the packet's descriptors into rights. False: one was not what it claimed, all are dropped.
+ */
 static bool take_rights(struct inbound *in)
 {
     mach_msg_header_t *h = ml_packet_header(&in->packet);
+    const uint8_t *at = first_descriptor(h), *extra = (const uint8_t *)h + h->msgh_size;
     unsigned next = 0;
     uint32_t count = descriptor_count(h);
 
     in->n_rights = 0;
-    if (!ml_right_arrive(&in->packet, &next, ml_packet_wire(&in->packet)->reply, &in->reply))
-        goto forged;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t carry;
-        memcpy(&carry, descriptor_at(h, i), sizeof carry);
-        if (ml_carry_fds(carry) == 0)
-            continue; /* NULL or DEAD: as many as fit the message, and nothing to keep */
-        if (!ml_right_arrive(&in->packet, &next, carry, &in->rights[in->n_rights])) {
-            ml_right_reject(&in->reply);
-            goto forged;
-        }
-        in->n_rights++;
+    bool good = ml_right_arrive(&in->packet, &next, ml_packet_wire(&in->packet)->reply, &in->reply);
+    if (!good)
+        in->reply = (struct ml_right){.carry = ML_CARRY_NULL, .fds = {-1, -1}};
+    for (uint32_t i = 0; good && i < count; i++, at += ml_descriptor_size(at)) {
+        struct carries c = look_at(at, &extra);
+        good = take_some(in, &c, &next);
     }
-    return true;
-forged:
+    if (good)
+        return true;
+    ml_right_reject(&in->reply);
     while (in->n_rights != 0)
         ml_right_reject(&in->rights[--in->n_rights]);
     ml_packet_drop(&in->packet);
     return false;
 }
 
-static mach_port_name_t name_without_right(uint32_t carry)
+/* Gives the rights that one descriptor is for their names, in order. */
+static void name_some(struct inbound *in, const struct carries *c, uint32_t *next, uint8_t *names,
+                      bool *full, struct ml_garbage *g)
 {
-    return carry == ML_CARRY_DEAD ? MACH_PORT_DEAD : MACH_PORT_NULL;
+    for (uint32_t i = 0; i < c->n; i++) {
+        uint8_t carry = carry_of(c, i);
+        mach_port_name_t name = carry == ML_CARRY_DEAD ? MACH_PORT_DEAD : MACH_PORT_NULL;
+        if (ml_carry_fds(carry) != 0)
+            name = ml_copyout(&in->rights[(*next)++], full, g);
+        memcpy(names + i * sizeof name, &name, sizeof name);
+    }
 }
 
-/* Gives every right its name, in the message's order. False: the space was full. */
+/* Out-of-line memory: pages of the receiver's own, with what was sent. */
+static void place_memory(uint8_t *at, const uint8_t *content, bool *full)
+{
+    mach_msg_ool_descriptor_t d;
+    memcpy(&d, at, sizeof d);
+    d.address = ml_vm_allocate(d.size);
+    if (d.address != NULL)
+        memcpy(d.address, content, d.size);
+    else
+        *full = *full || d.size != 0;
+    d.deallocate = d.copy == MACH_MSG_VIRTUAL_COPY;
+    memcpy(at, &d, sizeof d);
+}
+
+static uint8_t *place_array(uint8_t *at, bool *full)
+{
+    mach_msg_ool_ports_descriptor_t d;
+    memcpy(&d, at, sizeof d);
+    d.address = ml_vm_allocate(d.count * sizeof(mach_port_name_t));
+    if (d.address == NULL && d.count != 0) {
+        *full = true;
+        d.count = 0;
+    }
+    d.deallocate = 1;
+    memcpy(at, &d, sizeof d);
+    return d.address;
+}
+
+static void name_descriptor(struct inbound *in, uint8_t *at, const uint8_t **extra, uint32_t *next,
+                            bool *full, struct ml_garbage *g)
+{
+    const uint8_t *content = *extra;
+    struct carries c = look_at(at, extra);
+
+    if (ml_descriptor_type(at) == MACH_MSG_OOL_DESCRIPTOR) {
+        place_memory(at, content, full);
+    } else if (ml_descriptor_type(at) == MACH_MSG_OOL_PORTS_DESCRIPTOR) {
+        uint8_t *names = place_array(at, full);
+        if (names != NULL)
+            name_some(in, &c, next, names, full, g);
+        else
+            for (uint32_t i = 0; i < c.n; i++)
+                if (ml_carry_fds(carry_of(&c, i)) != 0)
+                    ml_right_destroy(&in->rights[(*next)++], g);
+    } else {
+        name_some(in, &c, next, at, full, g);
+        memset(at + sizeof(mach_port_name_t), 0, 6); /* the pads of a port descriptor */
+    }
+}
+
+/* Gives every right its name, in the message's order, and out-of-line parts their memory. False:
+ * there was no room for some of it. */
 static bool name_rights(struct inbound *in)
 {
     struct ml_garbage g = {0};
     mach_msg_header_t *h = ml_packet_header(&in->packet);
-    uint32_t count = descriptor_count(h), at = 0;
+    const uint8_t *extra = (const uint8_t *)h + h->msgh_size;
+    uint8_t *at = first_descriptor(h);
+    uint32_t count = descriptor_count(h), next = 0;
     bool full = false;
 
     if (count != 0 || in->reply.carry != ML_CARRY_NULL) {
         ml_lock();
         h->msgh_remote_port = ml_copyout(&in->reply, &full, &g);
-        for (uint32_t i = 0; i < count; i++) {
-            uint8_t *d = descriptor_at(h, i);
-            mach_port_name_t name;
-            uint32_t carry;
-            memcpy(&carry, d, sizeof carry);
-            name = ml_carry_fds(carry) == 0 ? name_without_right(carry)
-                                            : ml_copyout(&in->rights[at++], &full, &g);
-            memcpy(d, &name, sizeof name);
-            memset(d + sizeof name, 0, 6); /* the pads of a port descriptor */
-        }
+        for (uint32_t i = 0; i < count; i++, at += ml_descriptor_size(at))
+            name_descriptor(in, at, &extra, &next, &full, &g);
         ml_unlock();
         ml_garbage_flush(&g);
     }
@@ -151,6 +254,7 @@ static mach_msg_return_t deliver(struct inbound *in, mach_msg_header_t *buffer,
     if (!name_rights(in)) {
         /* Rights that found no room are gone; those that did are destroyed with the message. */
         mach_msg_destroy(ml_packet_header(&in->packet));
+        ml_packet_drop(&in->packet);
         return MACH_RCV_BODY_ERROR | MACH_MSG_IPC_SPACE;
     }
     mach_msg_header_t *h = ml_packet_header(&in->packet);
@@ -160,6 +264,7 @@ static mach_msg_return_t deliver(struct inbound *in, mach_msg_header_t *buffer,
     uint32_t size = h->msgh_size;
     memcpy(buffer, h, size);
     put_trailer((uint8_t *)buffer + size, trailer_size(option), in);
+    ml_packet_drop(&in->packet);
     return MACH_MSG_SUCCESS;
 }
 
@@ -248,6 +353,7 @@ static bool settle(enum taken taken, struct inbound *in, mach_msg_header_t *buff
             buffer->msgh_size = ml_packet_header(&in->packet)->msgh_size;
         if ((option & MACH_RCV_LARGE_IDENTITY) == MACH_RCV_LARGE_IDENTITY && size >= 16)
             buffer->msgh_local_port = in->port.name;
+        ml_packet_drop(&in->packet);
         return true;
     case GONE_LARGE:
         *result = MACH_RCV_TOO_LARGE;

@@ -58,9 +58,13 @@ struct ml_receiver *ml_receiver_adopt(int rx, struct ml_garbage *g)
         return NULL;
     }
     *r = (struct ml_receiver){
-        .refs = 1, .alive = true, .rx = rx, .epoll = -1,
+        .refs = 1,
+        .alive = true,
+        .rx = rx,
+        .epoll = -1,
         .limits = {.mpl_qlimit = MACH_PORT_QLIMIT_DEFAULT},
-        .lock = PTHREAD_MUTEX_INITIALIZER, .free_slot = UINT32_MAX,
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .free_slot = UINT32_MAX,
     };
     return r;
 }
@@ -256,8 +260,7 @@ void ml_live_release(struct ml_live *live, struct ml_garbage *g)
 
 bool ml_receiver_add_generation(struct ml_receiver *r, int read_end, struct ml_garbage *g)
 {
-    struct ml_generation *grown =
-        realloc(r->generations, (r->n_generations + 1) * sizeof *grown);
+    struct ml_generation *grown = realloc(r->generations, (r->n_generations + 1) * sizeof *grown);
     if (grown == NULL) {
         ml_garbage_add(g, read_end);
         return false;
@@ -510,6 +513,7 @@ static int stash_at(struct ml_stash **where, struct ml_packet *packet)
     memcpy(s->packet.bytes, packet->bytes, packet->size);
     s->next = *where;
     *where = s;
+    s->packet.heap = NULL;
     packet->n_fds = 0; /* they are the stash's now */
     return 0;
 }

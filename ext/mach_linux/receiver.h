@@ -1,17 +1,18 @@
 /*
  * A receive right: the receiving end of a port's channel and all that Mach keeps with the port.
  *
- * Besides the channel a receiver listens on its sources: each send-once right made for the port has a
- * channel of its own, from which one message, or the news that there will be none, arrives. As soon
- * as somebody waits or a source exists, an epoll descriptor covers all of them.
+ * Besides the channel a receiver listens on its sources: each send-once right made for the port has
+ * a channel of its own, from which one message, or the news that there will be none, arrives. As
+ * soon as somebody waits or a source exists, an epoll descriptor covers all of them.
  *
- * Who owns what: the receiver owns rx, its sources' descriptors, the read ends (and the cached write
- * end) of the senders' pipes, the stash, and one reference to its port, whose tx is the anchor from
- * which send rights are made. Moving the right takes all of that into a fresh receiver and leaves the
- * old object, alive = false, to the threads that are still pinned to it.
+ * Who owns what: the receiver owns rx, its sources' descriptors, the read ends (and the cached
+ * write end) of the senders' pipes, the stash, and one reference to its port, whose tx is the
+ * anchor from which send rights are made. Moving the right takes all of that into a fresh receiver
+ * and leaves the old object, alive = false, to the threads that are still pinned to it.
  *
- * `lock` guards the queue: whoever reads from rx or a source holds it, so that a move or a destroy, which
- * take it too, know that nobody is inside a receive. It is taken after the space's lock, or alone.
+ * `lock` guards the queue: whoever reads from rx or a source holds it, so that a move or a destroy,
+ * which take it too, know that nobody is inside a receive. It is taken after the space's lock, or
+ * alone.
  */
 #ifndef ML_RECEIVER_H
 #define ML_RECEIVER_H
@@ -23,7 +24,8 @@
 #include "packet.h"
 #include "space.h"
 
-/* A message read from the channel but not yet delivered; the packet's bytes follow the structure. */
+/* A message read from the channel but not yet delivered; the packet's bytes follow the structure.
+ */
 struct ml_stash {
     struct ml_stash *next;
     struct ml_packet packet;
@@ -44,8 +46,9 @@ struct ml_generation {
     uint64_t watch; /* of the watcher, 0 for none */
 };
 
-/* The write end of the newest one, which this task's own send rights leave with. A message that is being
- * sent has a reference, so that the descriptor stays what it is when the receiver gives it up. */
+/* The write end of the newest one, which this task's own send rights leave with. A message that is
+ * being sent has a reference, so that the descriptor stays what it is when the receiver gives it
+ * up. */
 struct ml_live {
     uint32_t refs;
     int fd;
@@ -62,7 +65,7 @@ struct ml_receiver {
     bool strict;
     struct ml_generation *generations; /* the senders' pipes */
     unsigned n_generations;
-    struct ml_live *live; /* NULL: the next send right that leaves makes a new pipe */
+    struct ml_live *live;           /* NULL: the next send right that leaves makes a new pipe */
     struct ml_port *no_senders;     /* send-once right to notify, or NULL */
     struct ml_port *port_destroyed; /* the same, for PORT_DESTROYED */
     struct ml_membership *memberships;
@@ -88,7 +91,8 @@ struct ml_receiver *ml_receiver_adopt(int rx, struct ml_garbage *g);
 /* p's receive right is r from now on; consumes the caller's reference to r. */
 void ml_receiver_attach(struct ml_port *p, struct ml_receiver *r);
 /* Takes the receive right out of p, for a message: waiters end with MACH_RCV_PORT_CHANGED, sets and
- * per-holder counters are left behind. The caller owns the result. NULL (nothing changed): no memory. */
+ * per-holder counters are left behind. The caller owns the result. NULL (nothing changed): no
+ * memory. */
 struct ml_receiver *ml_receiver_take(struct ml_port *p, struct ml_garbage *g);
 /* The port dies: queue, sources and waiters end; the entry is the caller's to tidy. */
 void ml_receiver_destroy(struct ml_port *p, struct ml_garbage *g);
@@ -109,7 +113,8 @@ struct ml_receiver_identity ml_receiver_identify(const struct ml_receiver *r);
 /* The live end for a send right that leaves, with a reference for the caller. NULL and errno. */
 struct ml_live *ml_receiver_live(struct ml_receiver *r);
 void ml_live_release(struct ml_live *live, struct ml_garbage *g);
-/* Gives up the write end that the library keeps for itself: the pipes then tell whether there are senders. */
+/* Gives up the write end that the library keeps for itself: the pipes then tell whether there are
+ * senders. */
 void ml_receiver_forget_live(struct ml_receiver *r);
 /* This task's last send reference to its own port has gone, or a senders' pipe has hung up. */
 void ml_receiver_senders_changed(struct ml_port *p, struct ml_garbage *g);
@@ -125,10 +130,11 @@ bool ml_receiver_add_generation(struct ml_receiver *r, int read_end, struct ml_g
 
 /* r->lock is held. */
 
-/* The descriptor that polls readable while something may be waiting; made at the first use. −1: errno. */
+/* The descriptor that polls readable while something may be waiting; made at the first use. −1:
+ * errno. */
 int ml_receiver_epoll(struct ml_receiver *r);
-/* Reads the next packet without waiting, as ml_packet_read() does. An unused send-once right that went
- * away counts as its notification. */
+/* Reads the next packet without waiting, as ml_packet_read() does. An unused send-once right that
+ * went away counts as its notification. */
 int ml_receiver_next(struct ml_receiver *r, struct ml_packet *packet);
 /* Is something waiting in the queue? */
 bool ml_receiver_has_message(struct ml_receiver *r);

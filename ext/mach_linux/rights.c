@@ -346,8 +346,8 @@ mach_port_name_t ml_copyout(struct ml_right *right, bool *full, struct ml_garbag
 
 /* --- as descriptors -------------------------------------------------------------------------- */
 
-/* The sender's end that a send right leaves with: the one that it came with or, if the receive right is
- * here, the receiver's, which a no-senders request forbids to keep. −1 and errno. */
+/* The sender's end that a send right leaves with: the one that it came with or, if the receive
+ * right is here, the receiver's, which a no-senders request forbids to keep. −1 and errno. */
 static int live_end(struct ml_right *right)
 {
     struct ml_receiver *r = right->port->receiver;

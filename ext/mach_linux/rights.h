@@ -1,14 +1,15 @@
 /*
  * Rights on their way: between a name in the space and a message.
  *
- * Copy-in takes the right that (name, disposition) stands for out of the space, into a `struct ml_right`
- * that the message owns. Then exactly one of four things happens to it: it was sent (commit), the send
- * could not take place and the space is to look as before (undo), it is given a name again as if it
- * had been received (copy-out: the pseudo-receive of a send that timed out, and every real receive), or
- * it is destroyed.
+ * Copy-in takes the right that (name, disposition) stands for out of the space, into a `struct
+ * ml_right` that the message owns. Then exactly one of four things happens to it: it was sent
+ * (commit), the send could not take place and the space is to look as before (undo), it is given a
+ * name again as if it had been received (copy-out: the pseudo-receive of a send that timed out, and
+ * every real receive), or it is destroyed.
  *
- * A right that arrives in a packet starts as descriptors and becomes a port at copy-out, and only if
- * the space does not know the port yet. The space's lock is held in all of these but ml_right_arrive.
+ * A right that arrives in a packet starts as descriptors and becomes a port at copy-out, and only
+ * if the space does not know the port yet. The space's lock is held in all of these but
+ * ml_right_arrive.
  */
 #ifndef ML_RIGHTS_H
 #define ML_RIGHTS_H
@@ -18,19 +19,21 @@
 #include "space.h"
 
 struct ml_right {
-    uint8_t carry;       /* enum ml_carry: what is owned */
-    uint8_t disposition; /* how the sender named it; 0 for one that arrived */
-    bool reserved;       /* `origin` is kept for undo */
-    bool dead;           /* arrived after its port died */
-    uint32_t origin;     /* index of the entry that it came from */
+    uint8_t carry;                /* enum ml_carry: what is owned */
+    uint8_t disposition;          /* how the sender named it; 0 for one that arrived */
+    bool reserved;                /* `origin` is kept for undo */
+    bool dead;                    /* arrived after its port died */
+    uint32_t origin;              /* index of the entry that it came from */
     struct ml_port *port;         /* a reference, or NULL: then `fds` */
     struct ml_receiver *receiver; /* of a receive right */
-    struct ml_live *live; /* copied in, of a port whose receive right is here: a reference, or NULL */
+    struct ml_live
+        *live;    /* copied in, of a port whose receive right is here: a reference, or NULL */
     int fds[2];   /* arrived: tx and live, or tx; else −1 */
     uint64_t key; /* arrived: identity of the port */
 };
 
-/* KERN_SUCCESS; KERN_INVALID_NAME, KERN_INVALID_RIGHT or KERN_RESOURCE_SHORTAGE: nothing changed. */
+/* KERN_SUCCESS; KERN_INVALID_NAME, KERN_INVALID_RIGHT or KERN_RESOURCE_SHORTAGE: nothing changed.
+ */
 kern_return_t ml_copyin(mach_port_name_t name, mach_msg_type_name_t disposition,
                         struct ml_right *right, struct ml_garbage *g);
 /* What the disposition becomes on arrival; 0 for one that does not exist. */
@@ -39,16 +42,16 @@ mach_msg_type_name_t ml_disposition_arrived(mach_msg_type_name_t disposition);
 void ml_right_commit(struct ml_right *right, struct ml_garbage *g);
 void ml_right_undo(struct ml_right *right, struct ml_garbage *g);
 void ml_right_destroy(struct ml_right *right, struct ml_garbage *g);
-/* The name that the right has now. MACH_PORT_DEAD for the right of a dead port. *full is set when there
- * was no room for it: it is destroyed and MACH_PORT_NULL returned. */
+/* The name that the right has now. MACH_PORT_DEAD for the right of a dead port. *full is set when
+ * there was no room for it: it is destroyed and MACH_PORT_NULL returned. */
 mach_port_name_t ml_copyout(struct ml_right *right, bool *full, struct ml_garbage *g);
 
-/* The descriptors that the right travels as, borrowed, into fds. A receive right with a history gets a
- * state socket, which is also added to g. Returns their number, or −1 with errno. */
+/* The descriptors that the right travels as, borrowed, into fds. A receive right with a history
+ * gets a state socket, which is also added to g. Returns their number, or −1 with errno. */
 int ml_right_descriptors(struct ml_right *right, int fds[3], struct ml_garbage *g);
 
-/* Takes the next descriptors of a packet for a right of `carry` and looks at what they are. False when
- * they are not what they claim to be; they are then still the packet's. */
+/* Takes the next descriptors of a packet for a right of `carry` and looks at what they are. False
+ * when they are not what they claim to be; they are then still the packet's. */
 bool ml_right_arrive(struct ml_packet *packet, unsigned *next, enum ml_carry carry,
                      struct ml_right *right);
 /* Drops a right that arrived and has no name yet; the lock is not held. */

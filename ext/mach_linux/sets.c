@@ -1,9 +1,9 @@
 /*
  * Port sets: see sets.h.
  *
- * Level-triggered epoll with one event a call serves ready members in turn, in time that does not depend
- * on their number. An event names its membership by slot and generation, so that one which is reported
- * after the member has left means nothing.
+ * Level-triggered epoll with one event a call serves ready members in turn, in time that does not
+ * depend on their number. An event names its membership by slot and generation, so that one which
+ * is reported after the member has left means nothing.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -39,8 +39,8 @@ kern_return_t ml_set_create(struct ml_pset **out)
     struct ml_pset *set = malloc(sizeof *set);
     if (set == NULL)
         return KERN_RESOURCE_SHORTAGE;
-    *set = (struct ml_pset){.refs = 1, .alive = true, .free_slot = UINT32_MAX,
-                            .epoll = epoll_create1(EPOLL_CLOEXEC)};
+    *set = (struct ml_pset){
+        .refs = 1, .alive = true, .free_slot = UINT32_MAX, .epoll = epoll_create1(EPOLL_CLOEXEC)};
     if (set->epoll < 0) {
         free(set);
         return KERN_RESOURCE_SHORTAGE;

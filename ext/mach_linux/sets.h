@@ -1,9 +1,10 @@
 /*
  * Port sets: an epoll descriptor over the members' own.
  *
- * A membership joins one receiver and one set; it is in a list of each and owned by both ends together:
- * whichever goes first removes it. A thread that waits on a set holds a reference to the set, and takes
- * one to the member it was sent to. The space's lock is held in all of these but ml_set_wait.
+ * A membership joins one receiver and one set; it is in a list of each and owned by both ends
+ * together: whichever goes first removes it. A thread that waits on a set holds a reference to the
+ * set, and takes one to the member it was sent to. The space's lock is held in all of these but
+ * ml_set_wait.
  */
 #ifndef ML_SETS_H
 #define ML_SETS_H

@@ -270,8 +270,7 @@ struct ml_port *ml_entry_unbind(struct ml_entry *e)
     return p;
 }
 
-static mach_port_name_t name_fresh(struct ml_port *p, enum ml_entry_kind kind,
-                                   struct ml_garbage *g)
+static mach_port_name_t name_fresh(struct ml_port *p, enum ml_entry_kind kind, struct ml_garbage *g)
 {
     struct ml_entry *e = hash_grow() ? ml_entry_allocate() : NULL;
     if (e == NULL) {
@@ -400,8 +399,8 @@ void ml_unlock(void)
 
 /* --- fork ----------------------------------------------------------------------------------- */
 
-/* The child of a fork has an empty space, as on Mach. Its copies of the descriptors are closed, never shut
- * down: they are the parent's ports. */
+/* The child of a fork has an empty space, as on Mach. Its copies of the descriptors are closed,
+ * never shut down: they are the parent's ports. */
 void ml_space_reset_in_child(void)
 {
     struct ml_garbage g = {0};
@@ -440,7 +439,8 @@ static void after_in_parent(void)
     ml_unlock();
 }
 
-/* Here, where every program that has names links it in, and not in a file that nothing refers to. */
+/* Here, where every program that has names links it in, and not in a file that nothing refers to.
+ */
 __attribute__((constructor)) static void handle_forks(void)
 {
     (void)pthread_atfork(before_fork, after_in_parent, ml_space_reset_in_child);

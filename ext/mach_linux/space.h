@@ -2,14 +2,15 @@
  * The space: this task's names, and the ports that they stand for.
  *
  * Two kinds of object. A `struct ml_port` is a port as a sender sees it: a descriptor to send
- * through, and an identity. A `struct ml_receiver` is the receive right: the queue's other end and all
- * state that Mach keeps with a port (sequence number, limits, attributes). An entry of the table owns
- * one reference to the port that it names, and the receiver if the task holds the receive right. A
- * message being sent owns references of its own (message.h), and so does a thread inside a system
- * call: a pin. The last reference closes the descriptors; none is ever closed while it is in use.
+ * through, and an identity. A `struct ml_receiver` is the receive right: the queue's other end and
+ * all state that Mach keeps with a port (sequence number, limits, attributes). An entry of the
+ * table owns one reference to the port that it names, and the receiver if the task holds the
+ * receive right. A message being sent owns references of its own (message.h), and so does a thread
+ * inside a system call: a pin. The last reference closes the descriptors; none is ever closed while
+ * it is in use.
  *
- * One mutex guards the table, every port and every reference count. A receiver has a second one, for
- * its queue, that is taken after the first or alone, never before it.
+ * One mutex guards the table, every port and every reference count. A receiver has a second one,
+ * for its queue, that is taken after the first or alone, never before it.
  */
 #ifndef ML_SPACE_H
 #define ML_SPACE_H
@@ -33,19 +34,19 @@ struct ml_receiver;
 struct ml_port {
     uint32_t refs; /* entry, messages and pins */
     enum ml_port_kind kind;
-    bool dead;     /* its receiver is known to be gone */
-    bool service;  /* bootstrap names stand for it */
-    int tx;        /* what is sent through; for a task its pidfd */
-    int live;      /* our share of the senders' pipe, −1 if this task needs none */
-    uint64_t key;  /* socket cookie, or the pidfd's inode: equal keys, one port */
-    uint32_t index; /* the entry that names it, 0 if it has no name */
+    bool dead;                    /* its receiver is known to be gone */
+    bool service;                 /* bootstrap names stand for it */
+    int tx;                       /* what is sent through; for a task its pidfd */
+    int live;                     /* our share of the senders' pipe, −1 if this task needs none */
+    uint64_t key;                 /* socket cookie, or the pidfd's inode: equal keys, one port */
+    uint32_t index;               /* the entry that names it, 0 if it has no name */
     struct ml_receiver *receiver; /* the receive right, if this task holds it; owned */
     struct ml_port *hash_next;
 };
 
 enum ml_entry_kind {
     ML_FREE = 0,
-    ML_RESERVED, /* its right is in a message that may still come back */
+    ML_RESERVED,     /* its right is in a message that may still come back */
     ML_SEND_RECEIVE, /* send user references, the receive right, or both */
     ML_ONCE,
     ML_DEAD,
@@ -118,7 +119,8 @@ struct ml_port *ml_entry_unbind(struct ml_entry *e);
 void ml_urefs_add(struct ml_entry *e, uint32_t delta);
 /* Drops n ≤ urefs references of a send right or dead name; frees the entry when nothing is left. */
 void ml_urefs_drop(struct ml_entry *e, uint32_t n, struct ml_garbage *g);
-/* The receive right or last sender is gone: what is left of the entry is a dead name, or nothing. */
+/* The receive right or last sender is gone: what is left of the entry is a dead name, or nothing.
+ */
 void ml_entry_die(struct ml_entry *e, struct ml_garbage *g);
 /* Drops all that a name stands for, whatever it is. */
 void ml_entry_destroy(struct ml_entry *e, struct ml_garbage *g);

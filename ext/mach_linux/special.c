@@ -1,10 +1,12 @@
 /*
- * Special and registered ports: send rights that belong to the task itself and that its children inherit.
+ * Special and registered ports: send rights that belong to the task itself and that its children
+ * inherit.
  *
- * Each is kept as descriptors of its own, like a right in a message, so it has no name until it is asked
- * for and counts as a sender. Over fork they are simply there. Over exec they stay open, and so does a
- * small memory file with a known name that says which they are; the new program looks for it at its first
- * use of these calls, and believes an entry only if the socket is the one that was meant.
+ * Each is kept as descriptors of its own, like a right in a message, so it has no name until it is
+ * asked for and counts as a sender. Over fork they are simply there. Over exec they stay open, and
+ * so does a small memory file with a known name that says which they are; the new program looks for
+ * it at its first use of these calls, and believes an entry only if the socket is the one that was
+ * meant.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -21,7 +23,7 @@
 #include "task.h"
 #include "vm.h"
 
-#define REGISTERED 3u /* what Mach lets a task register */
+#define REGISTERED 3u           /* what Mach lets a task register */
 #define ROLES (1u + REGISTERED) /* the bootstrap port, and those */
 #define FILE_NAME "mach-special-ports"
 #define FILE_LINK "/memfd:" FILE_NAME
@@ -85,8 +87,8 @@ static void inherit(void)
     closedir(directory);
 }
 
-/* Says in a file what there is now. In a fresh one each time: a child that was forked before shares the
- * last one and may be about to read it. The descriptors are not close-on-exec, on purpose. */
+/* Says in a file what there is now. In a fresh one each time: a child that was forked before shares
+ * the last one and may be about to read it. The descriptors are not close-on-exec, on purpose. */
 static kern_return_t publish(void)
 {
     int fresh = memfd_create(FILE_NAME, 0);
@@ -148,8 +150,8 @@ static kern_return_t special_name(const struct special *s, mach_port_name_t *nam
 
     if (s->carry == ML_CARRY_SEND || s->carry == ML_CARRY_TASK) {
         right.fds[0] = fcntl(s->fds[0], F_DUPFD_CLOEXEC, 0);
-        right.dead = s->carry == ML_CARRY_TASK ? ml_task_exited(s->fds[0])
-                                               : ml_fd_hung_up(s->fds[0]);
+        right.dead =
+            s->carry == ML_CARRY_TASK ? ml_task_exited(s->fds[0]) : ml_fd_hung_up(s->fds[0]);
         if (s->carry == ML_CARRY_SEND)
             right.fds[1] = fcntl(s->fds[1], F_DUPFD_CLOEXEC, 0);
         if (right.fds[0] < 0 || (s->carry == ML_CARRY_SEND && right.fds[1] < 0)) {
@@ -251,8 +253,7 @@ kern_return_t mach_ports_lookup(task_t target_task, mach_port_array_t *init_port
     if (kr != KERN_SUCCESS) {
         for (unsigned i = 0; i < REGISTERED; i++)
             (void)mach_port_deallocate(mach_task_self(), ports[i]);
-        (void)vm_deallocate(mach_task_self(), (vm_address_t)ports,
-                            REGISTERED * sizeof *ports);
+        (void)vm_deallocate(mach_task_self(), (vm_address_t)ports, REGISTERED * sizeof *ports);
         return kr;
     }
     *init_port_set = ports;

@@ -14,7 +14,13 @@
 #define PIECES_MAX 4096u        /* no honest right has more: a socket does not hold them */
 #define PIECE_FDS 128u
 
-enum piece_kind { PIECE_LIMITS = 1, PIECE_GENERATION, PIECE_SOURCES, PIECE_STASH, PIECE_NO_SENDERS };
+enum piece_kind {
+    PIECE_LIMITS = 1,
+    PIECE_GENERATION,
+    PIECE_SOURCES,
+    PIECE_STASH,
+    PIECE_NO_SENDERS
+};
 
 struct piece {
     uint32_t magic;
@@ -68,7 +74,8 @@ int ml_state_export(struct ml_receiver *r)
     if (error == 0)
         error = put_sources(pair[0], r);
     for (struct ml_stash *s = r->stash; error == 0 && s != NULL; s = s->next)
-        error = put(pair[0], PIECE_STASH, s->packet.via, &s->packet, s->packet.fds, s->packet.n_fds);
+        error =
+            put(pair[0], PIECE_STASH, s->packet.via, &s->packet, s->packet.fds, s->packet.n_fds);
     if (error == 0 && r->no_senders != NULL)
         error = put(pair[0], PIECE_NO_SENDERS, 0, NULL, &r->no_senders->tx, 1);
     pthread_mutex_unlock(&r->lock);

@@ -1,8 +1,8 @@
 /*
  * Tasks: a task's port is a pidfd.
  *
- * It proves which process is meant, also after the number was reused, but carries no authority: anybody
- * may open anybody's.
+ * It proves which process is meant, also after the number was reused, but carries no authority:
+ * anybody may open anybody's.
  */
 #ifndef ML_TASK_H
 #define ML_TASK_H

@@ -1,0 +1,570 @@
+/*
+ * A message on its way out: see outbound.h.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "outbound.h"
+#include "vm.h"
+
+/* The packet's own length that a socket is trusted to take. */
+#define SOCKET_MAX (200u * 1024u)
+
+/* --- measuring ------------------------------------------------------------------------------- */
+
+static const uint8_t *first_descriptor(const mach_msg_header_t *m)
+{
+    return (const uint8_t *)(m + 1) + sizeof(mach_msg_body_t);
+}
+
+static mach_msg_return_t measure_one(struct ml_outbound *out, const uint8_t *at)
+{
+    mach_msg_ool_descriptor_t memory;
+    mach_msg_ool_ports_descriptor_t ports;
+
+    switch (ml_descriptor_type(at)) {
+    case MACH_MSG_PORT_DESCRIPTOR:
+        out->n_named++;
+        return MACH_MSG_SUCCESS;
+    case MACH_MSG_OOL_DESCRIPTOR:
+        memcpy(&memory, at, sizeof memory);
+        if (memory.copy != MACH_MSG_PHYSICAL_COPY && memory.copy != MACH_MSG_VIRTUAL_COPY)
+            return MACH_SEND_INVALID_TYPE;
+        out->extra += ml_padded(memory.size);
+        out->memory = true;
+        return MACH_MSG_SUCCESS;
+    case MACH_MSG_OOL_PORTS_DESCRIPTOR:
+        memcpy(&ports, at, sizeof ports);
+        if (ports.copy != MACH_MSG_PHYSICAL_COPY && ports.copy != MACH_MSG_VIRTUAL_COPY)
+            return MACH_SEND_INVALID_TYPE;
+        if (ports.count > ML_PORTS_MAX - out->n_arrays)
+            return MACH_SEND_TOO_LARGE;
+        out->n_named += ports.count;
+        out->n_arrays += ports.count;
+        out->extra += ml_padded(ports.count);
+        return MACH_MSG_SUCCESS;
+    default:
+        return MACH_SEND_INVALID_TYPE;
+    }
+}
+
+static mach_msg_return_t measure(struct ml_outbound *out, const mach_msg_header_t *m, uint32_t size)
+{
+    uint32_t at = sizeof *m + sizeof(mach_msg_body_t);
+
+    out->rewritten = sizeof *m;
+    if ((m->msgh_bits & MACH_MSGH_BITS_COMPLEX) == 0)
+        return MACH_MSG_SUCCESS;
+    if (size < at)
+        return MACH_SEND_MSG_TOO_SMALL;
+    memcpy(&out->count, m + 1, sizeof out->count);
+    for (uint32_t i = 0; i < out->count; i++) {
+        const uint8_t *d = (const uint8_t *)m + at;
+        if (size - at < sizeof(mach_msg_type_descriptor_t))
+            return MACH_SEND_MSG_TOO_SMALL;
+        if (ml_descriptor_type(d) > MACH_MSG_OOL_PORTS_DESCRIPTOR)
+            return MACH_SEND_INVALID_TYPE;
+        if (size - at < ml_descriptor_size(d))
+            return MACH_SEND_MSG_TOO_SMALL;
+        mach_msg_return_t mr = measure_one(out, d);
+        if (mr != MACH_MSG_SUCCESS)
+            return mr;
+        at += ml_descriptor_size(d);
+    }
+    out->rewritten = at;
+    return MACH_MSG_SUCCESS;
+}
+
+/* --- laying out ------------------------------------------------------------------------------ */
+
+static void add_piece(struct ml_outbound *out, const void *base, size_t size)
+{
+    if (size != 0)
+        out->pieces[out->n_pieces++] = (struct iovec){(void *)(uintptr_t)base, size};
+}
+
+/* What goes behind the message: out-of-line memory from where it is, padded, then the arrays'
+ * kinds. */
+static void add_extra(struct ml_outbound *out, const mach_msg_header_t *m)
+{
+    static const uint8_t zeros[4];
+    uint8_t *carries = out->carries;
+    const uint8_t *at = first_descriptor(m);
+
+    for (uint32_t i = 0; i < out->count; i++, at += ml_descriptor_size(at)) {
+        if (ml_descriptor_type(at) == MACH_MSG_OOL_DESCRIPTOR) {
+            mach_msg_ool_descriptor_t d;
+            memcpy(&d, at, sizeof d);
+            add_piece(out, d.address, d.size);
+            add_piece(out, zeros, ml_padded(d.size) - d.size);
+        } else if (ml_descriptor_type(at) == MACH_MSG_OOL_PORTS_DESCRIPTOR) {
+            mach_msg_ool_ports_descriptor_t d;
+            memcpy(&d, at, sizeof d);
+            add_piece(out, carries, ml_padded(d.count));
+            carries += ml_padded(d.count);
+        }
+    }
+}
+
+static bool lay_out(struct ml_outbound *out, const mach_msg_header_t *m, uint32_t size)
+{
+    /* A small message is copied whole, of a large one what is rewritten. */
+    uint32_t copied = sizeof(struct ml_wire) + size <= ML_INLINE_BYTES ? size : out->rewritten;
+    uint32_t head_size = (uint32_t)sizeof(struct ml_wire) + copied;
+    uint32_t n_pieces = 2 + 2 * out->count;
+
+    if (head_size > ML_INLINE_BYTES)
+        out->head = malloc(head_size);
+    if (n_pieces > ML_INLINE_PIECES)
+        out->pieces = malloc(n_pieces * sizeof *out->pieces);
+    if (out->n_named > ML_INLINE_RIGHTS)
+        out->rights = malloc(out->n_named * sizeof *out->rights);
+    if (out->n_arrays != 0)
+        out->carries = calloc(1, out->n_arrays + 4 * (size_t)out->count);
+    if (out->head == NULL || out->pieces == NULL || out->rights == NULL ||
+        (out->n_arrays != 0 && out->carries == NULL))
+        return false;
+    memcpy(out->head + sizeof(struct ml_wire), m, copied);
+    add_piece(out, out->head, head_size);
+    add_piece(out, (const uint8_t *)m + copied, size - copied);
+    if (out->extra != 0)
+        add_extra(out, m);
+    return true;
+}
+
+mach_msg_return_t ml_outbound_open(struct ml_outbound *out, const mach_msg_header_t *m,
+                                   uint32_t size)
+{
+    const struct ml_right none = {.carry = ML_CARRY_NULL, .fds = {-1, -1}};
+    out->destination = out->reply = none;
+    out->rights = out->few_rights;
+    out->head = out->few_bytes.bytes;
+    out->pieces = out->few_pieces;
+    out->carries = NULL;
+    out->n_rights = out->n_pieces = out->n_fds = out->garbage.n = 0;
+    out->file = -1;
+    out->count = out->n_named = out->n_arrays = 0;
+    out->extra = 0;
+    out->memory = false;
+    mach_msg_return_t mr = measure(out, m, size);
+    if (mr != MACH_MSG_SUCCESS)
+        return mr;
+    if (out->extra > ML_EXTRA_MAX || size > ML_EXTRA_MAX)
+        return MACH_SEND_TOO_LARGE;
+    return lay_out(out, m, size) ? MACH_MSG_SUCCESS : MACH_SEND_NO_BUFFER;
+}
+
+void ml_outbound_close(struct ml_outbound *out)
+{
+    ml_garbage_add(&out->garbage, out->file);
+    ml_garbage_flush(&out->garbage);
+    if (out->head != out->few_bytes.bytes)
+        free(out->head);
+    if (out->pieces != out->few_pieces)
+        free(out->pieces);
+    if (out->rights != out->few_rights)
+        free(out->rights);
+    free(out->carries);
+}
+
+/* --- copy-in of the header ------------------------------------------------------------------- */
+
+static bool sendable(mach_msg_type_name_t disposition)
+{
+    return disposition >= MACH_MSG_TYPE_MOVE_SEND && disposition <= MACH_MSG_TYPE_MAKE_SEND_ONCE;
+}
+
+/* May (name, disposition) be sent to, or replied to? Nothing is consumed to find out. */
+static bool usable(mach_port_name_t name, mach_msg_type_name_t disposition)
+{
+    struct ml_entry *e = ml_entry_lookup(name);
+    if (e == NULL)
+        return false;
+    switch (disposition) {
+    case MACH_MSG_TYPE_MOVE_SEND:
+    case MACH_MSG_TYPE_COPY_SEND:
+        return e->kind == ML_SEND_RECEIVE && e->urefs != 0;
+    case MACH_MSG_TYPE_MAKE_SEND:
+    case MACH_MSG_TYPE_MAKE_SEND_ONCE:
+        return e->kind == ML_SEND_RECEIVE && e->port->receiver != NULL;
+    default:
+        return e->kind == ML_ONCE;
+    }
+}
+
+static mach_msg_return_t copyin_destination(struct ml_outbound *out, const mach_msg_header_t *m)
+{
+    mach_port_name_t name = m->msgh_remote_port;
+    mach_msg_type_name_t disposition = MACH_MSGH_BITS_REMOTE(m->msgh_bits);
+
+    if (!usable(name, disposition))
+        return MACH_SEND_INVALID_DEST;
+    struct ml_entry *e = ml_entry_lookup(name);
+    if (e->port->kind == ML_TASK)
+        return MACH_SEND_INVALID_DEST; /* no kernel listens behind it */
+    if (disposition != MACH_MSG_TYPE_COPY_SEND && disposition != MACH_MSG_TYPE_MAKE_SEND) {
+        kern_return_t kr = ml_copyin(name, disposition, &out->destination, &out->garbage);
+        return kr == KERN_SUCCESS ? MACH_MSG_SUCCESS : MACH_SEND_NO_BUFFER;
+    }
+    /* A right made or copied for this one message goes nowhere: a reference to the port will do. */
+    out->destination = (struct ml_right){.carry = ML_CARRY_SEND,
+                                         .fds = {-1, -1},
+                                         .port = e->port,
+                                         .disposition = (uint8_t)disposition};
+    ml_port_retain(e->port);
+    if (disposition == MACH_MSG_TYPE_MAKE_SEND)
+        e->port->receiver->mscount++;
+    return MACH_MSG_SUCCESS;
+}
+
+static mach_msg_return_t copyin_header(struct ml_outbound *out, const mach_msg_header_t *m)
+{
+    mach_msg_type_name_t remote = MACH_MSGH_BITS_REMOTE(m->msgh_bits);
+    mach_msg_type_name_t local = MACH_MSGH_BITS_LOCAL(m->msgh_bits);
+    mach_port_name_t reply = m->msgh_local_port;
+    bool named = reply != MACH_PORT_NULL && reply != MACH_PORT_DEAD;
+
+    if (!sendable(remote) || (local == 0 ? reply != MACH_PORT_NULL : !sendable(local)))
+        return MACH_SEND_INVALID_HEADER;
+    if (named && remote == MACH_MSG_TYPE_MOVE_SEND_ONCE && reply == m->msgh_remote_port)
+        return MACH_SEND_INVALID_DEST;
+    if (!usable(m->msgh_remote_port, remote))
+        return MACH_SEND_INVALID_DEST;
+    if (named && !usable(reply, local)) {
+        struct ml_entry *e = ml_entry_lookup(reply);
+        if (e == NULL || e->kind != ML_DEAD)
+            return MACH_SEND_INVALID_REPLY;
+    }
+    /* The reply first: a destination that is moved may be the same name's last reference. */
+    if (local != 0) {
+        kern_return_t kr = ml_copyin(reply, local, &out->reply, &out->garbage);
+        if (kr != KERN_SUCCESS)
+            return kr == KERN_RESOURCE_SHORTAGE ? MACH_SEND_NO_BUFFER : MACH_SEND_INVALID_REPLY;
+    }
+    mach_msg_return_t mr = copyin_destination(out, m);
+    if (mr != MACH_MSG_SUCCESS)
+        ml_right_undo(&out->reply, &out->garbage);
+    return mr;
+}
+
+/* --- copy-in of the descriptors ----------------------------------------------------------------
+ */
+
+/* Takes the next right. On failure those before it are destroyed with the message; it and those
+ * behind it are untouched: Mach's rule. */
+static mach_msg_return_t copyin_right(struct ml_outbound *out, mach_port_name_t name,
+                                      mach_msg_type_name_t disposition)
+{
+    kern_return_t kr = ml_copyin(name, disposition, &out->rights[out->n_rights], &out->garbage);
+    if (kr != KERN_SUCCESS)
+        return kr == KERN_RESOURCE_SHORTAGE ? MACH_SEND_NO_BUFFER : MACH_SEND_INVALID_RIGHT;
+    out->n_rights++;
+    return MACH_MSG_SUCCESS;
+}
+
+static mach_msg_return_t copyin_port(struct ml_outbound *out, uint8_t *at)
+{
+    mach_msg_port_descriptor_t d;
+    memcpy(&d, at, sizeof d);
+    mach_msg_return_t mr = copyin_right(out, d.name, d.disposition);
+    if (mr != MACH_MSG_SUCCESS)
+        return mr;
+    d.disposition = ml_disposition_arrived(d.disposition) & 0xff;
+    d.name = out->rights[out->n_rights - 1].carry;
+    d.pad1 = 0;
+    d.pad2 = 0;
+    memcpy(at, &d, sizeof d);
+    return mr;
+}
+
+static mach_msg_return_t copyin_array(struct ml_outbound *out, uint8_t *at)
+{
+    mach_msg_ool_ports_descriptor_t d;
+    mach_msg_return_t mr = MACH_MSG_SUCCESS;
+
+    memcpy(&d, at, sizeof d);
+    mach_port_name_t *names = d.count == 0 ? NULL : malloc(d.count * sizeof *names);
+    if (d.count != 0 && names == NULL)
+        return MACH_SEND_NO_BUFFER;
+    if (!ml_vm_read(names, d.address, d.count * sizeof *names))
+        mr = MACH_SEND_INVALID_MEMORY;
+    for (uint32_t i = 0; mr == MACH_MSG_SUCCESS && i < d.count; i++)
+        mr = copyin_right(out, names[i], d.disposition);
+    free(names);
+    d.address = NULL;
+    d.disposition = ml_disposition_arrived(d.disposition) & 0xff;
+    memcpy(at, &d, sizeof d);
+    return mr;
+}
+
+static mach_msg_return_t copyin_descriptors(struct ml_outbound *out, uint8_t *at)
+{
+    mach_msg_return_t mr = MACH_MSG_SUCCESS;
+    for (uint32_t i = 0; mr == MACH_MSG_SUCCESS && i < out->count; i++) {
+        uint32_t size = ml_descriptor_size(at);
+        if (ml_descriptor_type(at) == MACH_MSG_PORT_DESCRIPTOR)
+            mr = copyin_port(out, at);
+        else if (ml_descriptor_type(at) == MACH_MSG_OOL_PORTS_DESCRIPTOR)
+            mr = copyin_array(out, at);
+        else
+            memset(at, 0, sizeof(void *)); /* an address means nothing to the receiver */
+        at += size;
+    }
+    return mr;
+}
+
+/* --- completing the packet ------------------------------------------------------------------- */
+
+static int gather(struct ml_outbound *out, struct ml_right *right)
+{
+    int fds[3];
+    int n = ml_right_descriptors(right, fds, &out->garbage);
+    if (n < 0)
+        return errno;
+    /* One place is kept for a memory file. */
+    if (out->n_fds + (unsigned)n >= ML_FDS_MAX)
+        return E2BIG;
+    for (int i = 0; i < n; i++)
+        out->fds[out->n_fds++] = fds[i];
+    return 0;
+}
+
+/* Notes how each right travels, where the receiver looks for it. */
+static void note_carries(struct ml_outbound *out, uint8_t *at)
+{
+    uint8_t *carries = out->carries;
+    const struct ml_right *right = out->rights;
+
+    for (uint32_t i = 0; i < out->count; i++, at += ml_descriptor_size(at)) {
+        if (ml_descriptor_type(at) == MACH_MSG_PORT_DESCRIPTOR) {
+            uint32_t name = right++->carry;
+            memcpy(at, &name, sizeof name);
+        } else if (ml_descriptor_type(at) == MACH_MSG_OOL_PORTS_DESCRIPTOR) {
+            mach_msg_ool_ports_descriptor_t d;
+            memcpy(&d, at, sizeof d);
+            for (uint32_t k = 0; k < d.count; k++)
+                carries[k] = right++->carry;
+            carries += ml_padded(d.count);
+        }
+    }
+}
+
+/* Fills in what depends on the rights: the wire header, the Mach header, the descriptors to pass.
+ */
+static int complete(struct ml_outbound *out, const mach_msg_header_t *m, uint32_t size)
+{
+    int error = gather(out, &out->reply);
+    for (uint32_t i = 0; error == 0 && i < out->n_rights; i++)
+        error = gather(out, &out->rights[i]);
+    if (out->count != 0)
+        note_carries(out, out->head + sizeof(struct ml_wire) + sizeof *m + sizeof(mach_msg_body_t));
+    mach_msg_type_name_t reply = MACH_MSGH_BITS_LOCAL(m->msgh_bits);
+    mach_msg_header_t header = {
+        .msgh_bits = (m->msgh_bits & MACH_MSGH_BITS_COMPLEX) | ml_disposition_arrived(reply),
+        .msgh_size = size,
+        .msgh_id = m->msgh_id,
+    };
+    struct ml_wire wire = {.magic = ML_WIRE_MAGIC,
+                           .n_fds = (uint16_t)out->n_fds,
+                           .reply = out->reply.carry,
+                           .extra = (uint32_t)out->extra};
+    memcpy(out->head, &wire, sizeof wire);
+    memcpy(out->head + sizeof wire, &header, sizeof header);
+    return error;
+}
+
+/* Rights that cannot be put back without a trace are not taken out for a port that is known dead.
+ */
+static bool dead_already(const struct ml_outbound *out, const mach_msg_header_t *m)
+{
+    const struct ml_port *p = out->destination.port;
+    bool ask = MACH_MSGH_BITS_LOCAL(m->msgh_bits) == MACH_MSG_TYPE_MAKE_SEND_ONCE;
+    const uint8_t *at = first_descriptor(m);
+
+    if (p->receiver != NULL || p->kind != ML_PORT)
+        return false;
+    for (uint32_t i = 0; !ask && i < out->count; i++, at += ml_descriptor_size(at))
+        ask = ml_descriptor_type(at) != MACH_MSG_OOL_DESCRIPTOR &&
+              (at[10] == MACH_MSG_TYPE_MOVE_RECEIVE || at[10] == MACH_MSG_TYPE_MAKE_SEND_ONCE);
+    return ask && ml_fd_hung_up(p->tx);
+}
+
+/* A receive right sent to its own port: nobody could ever receive it. */
+static bool carries_its_destination(const struct ml_outbound *out)
+{
+    for (uint32_t i = 0; i < out->n_rights; i++)
+        if (out->rights[i].receiver != NULL && out->rights[i].port == out->destination.port)
+            return true;
+    return false;
+}
+
+mach_msg_return_t ml_outbound_copyin(struct ml_outbound *out, const mach_msg_header_t *m,
+                                     uint32_t size)
+{
+    mach_msg_return_t mr = copyin_header(out, m);
+    if (mr != MACH_MSG_SUCCESS)
+        return mr;
+    if (dead_already(out, m)) {
+        ml_outbound_end(out, ml_right_undo);
+        return MACH_SEND_INVALID_DEST;
+    }
+    if (out->count != 0)
+        mr = copyin_descriptors(out, out->head + sizeof(struct ml_wire) + sizeof *m +
+                                         sizeof(mach_msg_body_t));
+    if (mr == MACH_MSG_SUCCESS && carries_its_destination(out)) {
+        ml_outbound_end(out, ml_right_destroy);
+        return ML_SENT_AND_DESTROYED;
+    }
+    if (mr == MACH_SEND_INVALID_RIGHT) {
+        ml_outbound_end(out, ml_right_destroy);
+        return mr;
+    }
+    int error = mr == MACH_MSG_SUCCESS ? complete(out, m, size) : ENOBUFS;
+    if (error == 0)
+        return MACH_MSG_SUCCESS;
+    ml_outbound_end(out, ml_right_undo);
+    if (mr != MACH_MSG_SUCCESS)
+        return mr;
+    return error == E2BIG ? MACH_SEND_TOO_LARGE : MACH_SEND_NO_BUFFER;
+}
+
+/* --- as a memory file ------------------------------------------------------------------------ */
+
+static mach_msg_return_t write_file(int file, const struct ml_outbound *out)
+{
+    for (uint32_t i = 0; i < out->n_pieces; i++) {
+        const uint8_t *at = out->pieces[i].iov_base;
+        for (size_t left = out->pieces[i].iov_len; left != 0;) {
+            ssize_t n = write(file, at, left);
+            if (n < 0 && errno == EINTR)
+                continue;
+            if (n <= 0)
+                return errno == EFAULT ? MACH_SEND_INVALID_MEMORY : MACH_SEND_NO_BUFFER;
+            at += n;
+            left -= (size_t)n;
+        }
+    }
+    return MACH_MSG_SUCCESS;
+}
+
+mach_msg_return_t ml_outbound_spill(struct ml_outbound *out)
+{
+    size_t total = 0;
+    for (uint32_t i = 0; i < out->n_pieces; i++)
+        total += out->pieces[i].iov_len;
+    if (total <= SOCKET_MAX)
+        return MACH_MSG_SUCCESS;
+    int file = memfd_create("mach-message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (file < 0)
+        return MACH_SEND_NO_BUFFER;
+    mach_msg_return_t mr = write_file(file, out);
+    if (mr == MACH_MSG_SUCCESS && fcntl(file, F_ADD_SEALS, ML_SEALS) != 0)
+        mr = MACH_SEND_NO_BUFFER;
+    if (mr != MACH_MSG_SUCCESS) {
+        ml_garbage_add(&out->garbage, file);
+        return mr;
+    }
+    /* The packet itself is then the two headers; the file has everything, these included. */
+    ((struct ml_wire *)(void *)out->head)->flags |= ML_WIRE_MEMFD;
+    out->pieces[0] = (struct iovec){out->head, sizeof(struct ml_wire) + sizeof(mach_msg_header_t)};
+    out->n_pieces = 1;
+    out->fds[out->n_fds++] = out->file = file;
+    return mr;
+}
+
+/* --- afterwards ------------------------------------------------------------------------------ */
+
+void ml_outbound_end(struct ml_outbound *out, ml_right_end end)
+{
+    for (uint32_t i = out->n_rights; i-- > 0;)
+        end(&out->rights[i], &out->garbage);
+    end(&out->destination, &out->garbage);
+    end(&out->reply, &out->garbage);
+}
+
+static void hand_back_memory(uint8_t *at)
+{
+    mach_msg_ool_descriptor_t d;
+    memcpy(&d, at, sizeof d);
+    void *copy = ml_vm_allocate(d.size);
+    if (copy != NULL)
+        memcpy(copy, d.address, d.size);
+    if (d.deallocate)
+        (void)vm_deallocate(mach_task_self(), (vm_address_t)d.address, d.size);
+    d.address = copy;
+    d.copy = MACH_MSG_VIRTUAL_COPY;
+    d.deallocate = 1;
+    memcpy(at, &d, sizeof d);
+}
+
+static void hand_back_array(struct ml_outbound *out, uint8_t *at, uint32_t *next)
+{
+    mach_msg_ool_ports_descriptor_t d;
+    bool full = false;
+
+    memcpy(&d, at, sizeof d);
+    mach_port_name_t *names = ml_vm_allocate(d.count * sizeof *names);
+    for (uint32_t i = 0; i < d.count; i++) {
+        struct ml_right *right = &out->rights[(*next)++];
+        if (names != NULL)
+            names[i] = ml_copyout(right, &full, &out->garbage);
+        else
+            ml_right_destroy(right, &out->garbage);
+    }
+    if (d.deallocate)
+        (void)vm_deallocate(mach_task_self(), (vm_address_t)d.address, d.count * sizeof *names);
+    d.address = names;
+    d.count = names == NULL ? 0 : d.count;
+    d.disposition = ml_disposition_arrived(d.disposition) & 0xff;
+    d.copy = MACH_MSG_VIRTUAL_COPY;
+    d.deallocate = 1;
+    memcpy(at, &d, sizeof d);
+}
+
+void ml_outbound_pseudo_receive(struct ml_outbound *out, mach_msg_header_t *m)
+{
+    bool full = false;
+    mach_msg_bits_t bits = m->msgh_bits & MACH_MSGH_BITS_COMPLEX;
+    mach_msg_type_name_t remote = ml_disposition_arrived(MACH_MSGH_BITS_REMOTE(m->msgh_bits));
+    mach_msg_type_name_t local = ml_disposition_arrived(MACH_MSGH_BITS_LOCAL(m->msgh_bits));
+    uint8_t *at = (uint8_t *)(m + 1) + sizeof(mach_msg_body_t);
+
+    m->msgh_remote_port = ml_copyout(&out->destination, &full, &out->garbage);
+    m->msgh_local_port = ml_copyout(&out->reply, &full, &out->garbage);
+    m->msgh_bits = bits | MACH_MSGH_BITS(remote, local);
+    for (uint32_t i = 0, next = 0; i < out->count; i++, at += ml_descriptor_size(at)) {
+        if (ml_descriptor_type(at) == MACH_MSG_OOL_DESCRIPTOR) {
+            hand_back_memory(at);
+        } else if (ml_descriptor_type(at) == MACH_MSG_OOL_PORTS_DESCRIPTOR) {
+            hand_back_array(out, at, &next);
+        } else {
+            mach_msg_port_descriptor_t d;
+            memcpy(&d, at, sizeof d);
+            d.disposition = ml_disposition_arrived(d.disposition) & 0xff;
+            d.name = ml_copyout(&out->rights[next++], &full, &out->garbage);
+            memcpy(at, &d, sizeof d);
+        }
+    }
+}
+
+void ml_outbound_deallocate(const struct ml_outbound *out, const mach_msg_header_t *m)
+{
+    const uint8_t *at = first_descriptor(m);
+    if (out->extra == 0)
+        return;
+    for (uint32_t i = 0; i < out->count; i++, at += ml_descriptor_size(at)) {
+        mach_msg_ool_descriptor_t d;
+        if (ml_descriptor_type(at) == MACH_MSG_PORT_DESCRIPTOR)
+            continue;
+        memcpy(&d, at, sizeof d); /* an array's descriptor has the same shape */
+        vm_size_t size = d.size;
+        if (ml_descriptor_type(at) == MACH_MSG_OOL_PORTS_DESCRIPTOR)
+            size *= sizeof(mach_port_name_t);
+        if (d.deallocate)
+            (void)vm_deallocate(mach_task_self(), (vm_address_t)d.address, size);
+    }
+}
