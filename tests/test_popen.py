@@ -35,13 +35,15 @@ WAIT = "time.sleep(60)\n"
 
 
 def test_a_child_checks_in_with_its_task(start: StartChild) -> None:
-    child = start(CHECK_IN)
+    child = start(CHECK_IN + "sys.stdin.read()", stdin=subprocess.PIPE)
     with child.accept(DEADLINE) as check_in:
         right = right_of(check_in)
         assert isinstance(right, cp.SendRight)
         assert cp.pid_for_task(right) == child.pid
         assert check_in.sender.pid == child.pid
         assert check_in.disposition == cp.Disposition.MOVE_SEND
+    assert child.stdin is not None
+    child.stdin.close()
     assert child.wait(DEADLINE) == 0
 
 
@@ -60,7 +62,7 @@ def test_a_child_checks_in_as_often_as_it_likes(start: StartChild) -> None:
         "    for disposition in (20, 21):\n"
         "        cp.check_in_to_parent(port, disposition, timeout=DEADLINE)\n"
         "    cp.check_in_to_parent(port, cp.Disposition.MOVE_RECEIVE, timeout=DEADLINE)\n"
-        "    assert port.closed\n" + CHECK_IN
+        "    assert port.closed\n" + CHECK_IN + WAIT
     )
     kinds = []
     for _ in range(4):

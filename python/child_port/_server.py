@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -47,6 +48,10 @@ class _Stop:
         for end in self._ends:
             end.close()
 
+    def __del__(self) -> None:
+        # A server that was forgotten warns of its port; it does not of these.
+        self.close()
+
 
 class Server(ServerCore):
     """Accepts check-ins, in a blocking loop, by polling, or in asyncio.
@@ -77,18 +82,19 @@ class Server(ServerCore):
         self._service_name = service_name
         self._stopped = False
         self._stop: _Stop | None = None
+        self._stop_lock = threading.Lock()
         if port is not None and service_name is not None:
             raise ValueError("give a port or a service name, not both")
         if token is None:
             token = random_token()
         if port is not None:
             super().__init__(port, token, expected_pid)
-            self._stop = _Stop()
+            if port.closed:
+                raise ValueError("the port is closed")
             return
         made = ReceiveRight() if service_name is None else bootstrap.check_in(service_name)
         try:
             super().__init__(made, token, expected_pid)
-            self._stop = _Stop()
         except BaseException:
             made.close()
             raise
@@ -167,16 +173,18 @@ class Server(ServerCore):
         May be called from any thread, from the handler, and more than once; does not wait for
         their end. accept() and handle_request() are not affected.
         """
-        self._stopped = True
-        if self._stop is not None:
-            self._stop.set()
+        with self._stop_lock:
+            self._stopped = True
+            if self._stop is not None:
+                self._stop.set()
 
     def close(self) -> None:
         """shutdown(), and release the port with all that is queued on it, and the descriptors."""
         self.shutdown()
         self.port.close()
         super().close()
-        stop, self._stop = self._stop, None
+        with self._stop_lock:
+            stop, self._stop = self._stop, None
         if stop is not None:
             stop.close()
 
@@ -207,23 +215,32 @@ class Server(ServerCore):
     async def __anext__(self) -> CheckIn:
         from . import _aio
 
-        stop = self._stop
-        if self._stopped or stop is None:
+        stop_fd = self._watch_stop()
+        if stop_fd is None:
             raise StopAsyncIteration
         try:
-            return await _aio.accept(self, watch_fd=stop.fileno())
+            return await _aio.accept(self, watch_fd=stop_fd)
         except (OSError, ValueError):
             if self._stopped:
                 raise StopAsyncIteration from None
             raise
 
+    def _watch_stop(self) -> int | None:
+        """A descriptor that is at its end after shutdown; None if that has been."""
+        with self._stop_lock:
+            if self._stopped:
+                return None
+            if self._stop is None:
+                self._stop = _Stop()
+            return self._stop.fileno()
+
     def _next(self, timeout: float | None, cancel: CancelToken | None) -> CheckIn | None:
         """The next check-in, None after shutdown."""
-        stop = self._stop
-        if self._stopped or stop is None:
+        stop_fd = self._watch_stop()
+        if stop_fd is None:
             return None
         try:
-            return self.accept(timeout, cancel=cancel, watch_fd=stop.fileno())
+            return self.accept(timeout, cancel=cancel, watch_fd=stop_fd)
         except (OSError, ValueError):
             # PeerGone: the pair of sockets is at its end. PortChanged, or ValueError if just
             # before the wait: close().

@@ -26,6 +26,7 @@ def hand_over_task() -> None:
     with cp.task_self() as task:
         say("child", "checks in with its task, token hidden", task)
         cp.check_in_to_parent(task, timeout=DEADLINE)
+    sys.stdin.read()  # the task lives for as long as the parent looks at it
 
 
 def hand_over_service() -> None:
