@@ -55,7 +55,8 @@ def compile_arguments(build: Path) -> list[str]:
     if not ON_LINUX:
         return []
     archive = build / "library" / "libmach_linux.a"
-    return [f"CFLAGS=-O1 -g -I{LIBRARY / 'include'}", f"LDLIBS={archive}"]
+    # Relative to this folder, where make runs: the checkout's path may have a space in it.
+    return [f"CFLAGS=-O1 -g -I{os.path.relpath(LIBRARY / 'include', HERE)}", f"LDLIBS={archive}"]
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -55,7 +56,7 @@ def test_strict_compilers_have_nothing_to_say(
 def test_the_stubs_compile_without_type_checks_and_without_headers(
     name: str, tmp_path: Path
 ) -> None:
-    command = [*parity.OURS.split(), "-user", "u.c", "-server", "s.c", "-header", os.devnull]
+    command = [*shlex.split(parity.OURS), "-user", "u.c", "-server", "s.c", "-header", os.devnull]
     parity.run([*command, str(INTERFACES[name].defs)], cwd=tmp_path)
     include = [f"-I{parity.HEADERS}", f"-I{parity.FACTS}"]
     for source in ("u.c", "s.c"):
