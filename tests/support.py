@@ -104,8 +104,15 @@ INVITATION_HEAD = struct.Struct("=QI")
 
 def read_invitation(fd: int) -> tuple[int, str]:
     """What a server wrote into the pipe, read as Crashpad's client reads it."""
-    token, length = INVITATION_HEAD.unpack(os.read(fd, INVITATION_HEAD.size))
-    return token, os.read(fd, length).decode()
+
+    def read(size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            data += os.read(fd, size - len(data))
+        return data
+
+    token, length = INVITATION_HEAD.unpack(read(INVITATION_HEAD.size))
+    return token, read(length).decode()
 
 
 @contextmanager

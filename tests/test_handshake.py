@@ -176,6 +176,23 @@ def test_an_invitation_may_leave_in_small_pieces(pipe: tuple[int, int]) -> None:
         assert cp.pid_for_task(right) == os.getpid()
 
 
+def test_an_invitation_is_written_to_its_end_however_little_goes_at_a_time(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, write = pipe
+    write_all = os.write
+
+    def client() -> None:
+        token, name = read_invitation(read)
+        with cp.bootstrap.look_up(name) as server:
+            cp.check_in(server, token, cp.ReceiveRight(), 16, timeout=DEADLINE)
+
+    monkeypatch.setattr(os, "write", lambda fd, data: write_all(fd, data[:1]))
+    os.set_blocking(read, True)
+    with running(client):
+        cp.Handshake.run_server_for_fd(write, cp.ReceiveRight, timeout=DEADLINE).close()
+
+
 # --- the client does not believe the pipe ---------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -96,16 +97,24 @@ def test_a_child_that_closes_its_pipe_is_as_good_as_gone(start: StartChild) -> N
         child.accept(DEADLINE)
 
 
-def test_a_grandchild_that_keeps_the_pipe_does_not_hide_the_childs_death(
-    start: StartChild,
+def accept(child: cp.Popen[str]) -> None:
+    child.accept(DEADLINE)
+
+
+def send(child: cp.Popen[str]) -> None:
+    child.send_right(None, timeout=DEADLINE)
+
+
+@pytest.mark.parametrize("wait", [accept, send])
+def test_a_grandchild_that_keeps_the_pipes_does_not_hide_the_childs_death(
+    start: StartChild, wait: Callable[[cp.Popen[str]], None]
 ) -> None:
-    child = start(
-        "pid = os.fork()\nif pid == 0: time.sleep(60)\nprint(pid)\n", stdout=-1, text=True
-    )
+    program = "pid = os.fork()\nif pid == 0: time.sleep(60)\nprint(pid)\n"
+    child = start(program, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     try:
-        with pytest.raises(cp.PeerGone):
-            child.accept(DEADLINE)
+        with pytest.raises(cp.PeerGone, match="exited with status 0"):
+            wait(child)
     finally:
         os.kill(int(child.stdout.readline()), signal.SIGKILL)
 
@@ -244,6 +253,19 @@ def test_what_the_parent_sent_arrives_after_the_parent_is_gone(tmp_path: os.Path
             with open(result, encoding="utf-8") as file:
                 text = file.read()
     assert "CheckIn" in text and "gone" in text
+
+
+def test_a_child_that_knows_its_parent_sees_it_go(start: StartChild) -> None:
+    child = start(
+        CHECK_IN + "sys.stdin.read()\ntry: cp.check_in_to_parent(None, timeout=DEADLINE)\n"
+        "except cp.PeerGone: sys.exit(5)\n",
+        stdin=subprocess.PIPE,
+    )
+    child.accept(DEADLINE).__exit__()
+    child.close()
+    assert child.stdin is not None
+    child.stdin.close()
+    assert child.wait(DEADLINE) == 5
 
 
 @pytest.mark.parametrize("program", ["sys.exit(0)", "os.kill(os.getpid(), 9)"])

@@ -80,8 +80,10 @@ def test_the_callers_descriptors_and_environment_are_passed_on(start: StartChild
 def test_a_parent_without_standard_descriptors_starts_children_as_well() -> None:
     child = python(CHECK_IN)[-1]
     program = (
+        "from subprocess import DEVNULL\n"
         "for fd in range(3): os.close(fd)\n"
-        f"with cp.Popen([sys.executable, '-c', {child!r}]) as child:\n"
+        "streams = dict(stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)\n"
+        f"with cp.Popen([sys.executable, '-c', {child!r}], **streams) as child:\n"
         "    child.accept(DEADLINE).port.close()\n"
     )
     assert subprocess.run(python(program), timeout=DEADLINE).returncode == 0
@@ -144,13 +146,65 @@ def test_a_grandchild_is_not_taken_for_the_child(start: StartChild, how: str) ->
         "fork": (
             "pid = os.fork()\n"
             f"if pid == 0:\n    exec({NOT_A_CHILD!r})\n    os._exit(0)\n"
-            "status = os.waitpid(pid, 0)[1]\n"
+            "status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])\n"
         ),
         "exec": f"os.execv(sys.executable, {python(NOT_A_CHILD)!r})\n",
     }[how]
     child = start(f"import subprocess\n{CHECK_IN}\n{start_grandchild}\nsys.exit(status)\n")
     child.accept(DEADLINE).__exit__()
     assert child.wait(DEADLINE) == 0
+
+
+def test_what_the_child_starts_inherits_neither_variables_nor_pipes(start: StartChild) -> None:
+    """Over exec, which closes nothing but what is marked."""
+    seen_by = (
+        "left = [v for v in os.environ if v.startswith('CHILD_PORT')]\n"
+        "for fd in map(int, sys.argv[1:]):\n"
+        "    try: left.append(os.fstat(fd))\n"
+        "    except OSError: pass\n"
+        "print(left)\n"
+    )
+    child = start(
+        "variables = [os.environ['CHILD_PORT_CHECK_IN'], os.environ['CHILD_PORT_RECEIVE']]\n"
+        f"{CHECK_IN}"
+        "fds = [variable.split(':')[0] for variable in variables]\n"
+        f"os.execv(sys.executable, {python(seen_by)!r} + fds)\n",
+        stdout=subprocess.PIPE,
+    )
+    child.accept(DEADLINE).__exit__()
+    assert child.communicate(timeout=DEADLINE)[0] == b"[]\n"
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_the_child_is_told_who_its_parent_is_if_the_parent_pins(
+    start: StartChild, pinned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHILD_PORT_PARENT_PID", "1")
+    child = start(
+        "print(os.environ.get('CHILD_PORT_PARENT_PID'), flush=True)\n"
+        "cp.receive_from_parent(DEADLINE)\n",
+        pinned=pinned,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    child.send_right(None, timeout=DEADLINE)
+    said = child.communicate(timeout=DEADLINE)[0].strip()
+    assert said == (str(os.getpid()) if pinned else "None")
+    assert child.returncode == 0
+
+
+def test_a_child_ends_quietly_with_its_link_to_the_parent_open(start: StartChild) -> None:
+    program = python(CHECK_IN + "cp.receive_from_parent(DEADLINE).port.close()\n")
+    child = start(
+        [program[0], "-W", "always", "-X", "dev", *program[1:]],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    child.accept(DEADLINE).__exit__()
+    with cp.task_self() as task:
+        child.send_right(task, timeout=DEADLINE)
+    assert child.communicate(timeout=DEADLINE)[1] == ""
+    assert child.returncode == 0
 
 
 def test_variables_without_their_descriptors_are_not_believed(start: StartChild) -> None:

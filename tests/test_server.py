@@ -235,26 +235,30 @@ def test_closing_the_server_ends_its_loop(client: cp.SendRight, server: cp.Serve
 
 
 def test_a_forked_copy_does_not_stop_the_server(server: cp.Server, client: cp.SendRight) -> None:
-    seen: list[int] = []
+    handled = threading.Event()
 
     def handle(check_in: cp.CheckIn) -> None:
-        seen.append(right_of(check_in).name)
         right_of(check_in).close()
-        server.shutdown()
+        handled.set()
 
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            server.shutdown()
-            server.close()
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitpid(pid, 0)[1] == 0
-    check_in_to(server, client)
-    server.serve_forever(handle)
-    assert seen == [client.name]
+    with running(lambda: server.serve_forever(handle)):
+        check_in_to(server, client)
+        assert handled.wait(DEADLINE)
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                server.shutdown()
+                server.close()
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitpid(pid, 0)[1] == 0
+        handled.clear()
+        check_in_to(server, client)
+        still_served = handled.wait(DEADLINE)
+        server.shutdown()
+    assert still_served
 
 
 def test_iteration_hands_out_one_check_in_after_another(
