@@ -14,6 +14,7 @@ from ._child_port import (
     CancelToken,
     InvalidDestination,
     PeerGone,
+    ReceiveRight,
     Right,
     SendRight,
     UnknownService,
@@ -60,11 +61,12 @@ class ChildLink:
         self.server: Server | None = None
         self.process_watch = self.watch_fd = -1
         self._name, self._token = random_service_name(), random_token()
-        self._port = bootstrap.check_in(self._name)
+        self._port: ReceiveRight | None = None
         try:
             self._fds["check in: child"], self._fds["check in: parent"] = _pipe()
             self._fds["receive: parent"], self._fds["receive: child"] = _pipe()
             self._reader = InvitationReader(self._fds.pop("receive: parent"))
+            self._port = bootstrap.check_in(self._name)
             invitation = Invitation(self._token, self._name)
             # A new pipe has room for it, so there is nothing to wait for.
             InvitationWriter(self._fds["check in: parent"], invitation).write(Deadline(0), None)
@@ -81,6 +83,7 @@ class ChildLink:
 
     def started(self, pid: int, pinned: bool) -> None:
         """The child runs, and its ends belong to it alone."""
+        assert self._port is not None
         for fd in ("check in: child", "receive: child"):
             os.close(self._fds.pop(fd))
         self.server = Server._checked_in(
@@ -124,7 +127,9 @@ class ChildLink:
 
     def close(self) -> None:
         """Release all of it, twice if need be. The child finds its parent gone."""
-        (self.server or self._port).close()
+        served = self.server or self._port
+        if served is not None:
+            served.close()
         if self._destination is not None:
             self._destination[0].close()
         self.close_descriptors()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
 
@@ -96,7 +95,6 @@ def _the_link() -> _Link:
     with _link_lock:
         if _link is None:
             _link = _Link(*take_variables())
-            atexit.register(_link.close)
         return _link
 
 
@@ -107,7 +105,6 @@ def _forget_in_forked_child() -> None:
     _link_lock = threading.Lock()
     link, _link = _link, None
     if link is not None:
-        atexit.unregister(link.close)
         link.close()
 
 
