@@ -32,6 +32,8 @@ help:
 	@echo 'make lint           ruff, clang-format, mypy, stubtest'
 	@echo 'make format         rewrite to the house style'
 	@echo 'make mach-check     the conformance suite of the Mach API, in C'
+	@echo 'make test-asan      the C and Python suites with the address and UB sanitizers'
+	@echo 'make test-tsan      the C suites with the thread sanitizer'
 	@echo 'make mig-parity     the MIG compiler against recorded facts'
 	@echo "make header-parity  the Mach headers against recorded facts"
 	@echo 'make readme         put the transcript of the demo and the bench table into README.md'
@@ -64,6 +66,30 @@ mig-parity: $(VENV)/tools
 
 header-parity: $(VENV)/tools
 	$(PY) tests/headers/parity.py
+
+# The C suites with sanitizers, and with the address sanitizer the Python suite on an extension that has it
+# too. CPython itself is not instrumented, so its own leaks are not looked for.
+ASAN := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+TSAN := -O1 -g -fsanitize=thread
+ASAN_TESTS := $(filter-out tests/test_readme.py tests/test_repository.py tests/test_install.py \
+    tests/test_bench.py tests/test_ext_build.py,$(wildcard tests/test_*.py))
+
+test-asan: $(VENV)/built
+	$(MAKE) -C ext/mach_linux BUILD=../../build/asan/lib CFLAGS='$(ASAN)'
+	$(MAKE) -C tests/mach check BUILD=../../build/asan/mach \
+	    CFLAGS='$(ASAN) -I../../ext/mach_linux/include' \
+	    LDLIBS='../../build/asan/lib/libmach_linux.a -pthread'
+	rm -rf build/asan/site
+	CFLAGS='$(ASAN)' $(PIP) --no-build-isolation --no-deps --target build/asan/site .
+	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
+	    ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/asan/site \
+	    $(PY) -m pytest $(PYTEST_ARGS) $(ASAN_TESTS)
+
+test-tsan:
+	$(MAKE) -C ext/mach_linux BUILD=../../build/tsan/lib CFLAGS='$(TSAN)'
+	$(MAKE) -C tests/mach check BUILD=../../build/tsan/mach \
+	    CFLAGS='$(TSAN) -I../../ext/mach_linux/include' \
+	    LDLIBS='../../build/tsan/lib/libmach_linux.a -pthread'
 
 ifeq ($(UNAME),Linux)
 mach-check:
@@ -106,4 +132,4 @@ clean:
 	rm -rf $(VENV) build dist python/*.egg-info
 	find python -name '*.so' -exec rm -f {} +
 
-.PHONY: help demo test bench lint format mig-parity header-parity mach-check readme build clean
+.PHONY: help demo test test-asan test-tsan bench lint format mig-parity header-parity mach-check readme build clean
