@@ -132,9 +132,19 @@ def test_an_import_opens_nothing_and_changes_nothing() -> None:
     assert subprocess.run(command, env=environment, timeout=DEADLINE).returncode == 0
 
 
-def test_an_import_does_without_asyncio() -> None:
-    program = "sys.exit('asyncio' in sys.modules)"
-    assert subprocess.run(python(program), timeout=DEADLINE).returncode == 0
+def test_a_child_that_checks_in_is_spared_what_it_does_not_need() -> None:
+    program = (
+        "try: cp.check_in_to_parent(None)\n"
+        "except cp.NotAChild: pass\n"
+        "print({'asyncio', 'socket', 'subprocess', 'typing'} & sys.modules.keys())\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-S", *python(program)[1:]],
+        env=os.environ | {"PYTHONPATH": str(PACKAGE.parent)},
+        stdout=subprocess.PIPE,
+        timeout=DEADLINE,
+    )
+    assert (result.returncode, result.stdout) == (0, b"set()\n")
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,6 @@ check_in_to_parent for processes that this package starts, Handshake for a pipe 
 and check_in for what they are made of.
 """
 
-from typing import TYPE_CHECKING
-
 from . import bootstrap
 from ._child_port import (
     PLATFORM,
@@ -41,10 +39,13 @@ from ._errors import (
     TimedOut,
     UnknownService,
 )
-from ._handshake import Handshake
 from ._parent import check_in_to_parent, receive_from_parent
-from ._server import Server
-from ._spawn import Popen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._handshake import Handshake
+    from ._server import Server
+    from ._spawn import Popen
 
 __version__: str
 
@@ -86,12 +87,25 @@ __all__ = [
 ]
 
 
+# A child that only checks in is spared the import of these, which takes longer than the check-in.
+_IMPORTED_WHEN_USED = {"Handshake": "_handshake", "Popen": "_spawn", "Server": "_server"}
+
 if not TYPE_CHECKING:  # else type checkers would accept any name
 
-    def __getattr__(name: str) -> str:
-        # The version stands in the metadata alone, and to read that takes as long as a handshake.
-        if name == "__version__":
+    def __getattr__(name: str) -> object:
+        if name in _IMPORTED_WHEN_USED:
+            from importlib import import_module
+
+            value = getattr(import_module(f".{_IMPORTED_WHEN_USED[name]}", __name__), name)
+        elif name == "__version__":
+            # It stands in the metadata alone.
             from importlib.metadata import version
 
-            return version("child-port")
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            value = version("child-port")
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted(globals().keys() | _IMPORTED_WHEN_USED.keys() | {"__version__"})

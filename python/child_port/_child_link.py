@@ -23,9 +23,9 @@ from ._child_port import (
 from ._deadline import Deadline, held
 from ._environment import variables_for_child
 from ._exit_watch import Watch, watch_either, watch_process
-from ._handshake import random_service_name
 from ._invitation import Invitation, InvitationReader, InvitationWriter
-from ._server import Server, random_token
+from ._secrets import random_service_name, random_token
+from ._server import Server
 
 _FIRST_FD = 3
 
@@ -116,13 +116,14 @@ class ChildLink:
     def _look_up(self, deadline: Deadline, cancel: CancelToken | None) -> tuple[SendRight, int]:
         if self._reader is None:
             raise ValueError("this Popen is closed")
-        token, name = self._reader.read(deadline, cancel, self.process_watch)
+        invitation = self._reader.read(deadline, cancel, self.process_watch)
         try:
-            self._destination = bootstrap.look_up(name), token
+            right = bootstrap.look_up(invitation.service_name)
         except UnknownService as error:
             if self._reader.ended():
                 raise PeerGone("the child no longer receives") from error
             raise
+        self._destination = right, invitation.token
         return self._destination
 
     def close(self) -> None:

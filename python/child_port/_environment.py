@@ -6,12 +6,17 @@ descriptor, and must not take another file for it. CHILD_PORT_PARENT_PID is ther
 says who it is.
 """
 
+from __future__ import annotations
+
 import os
 import stat
-from collections.abc import Mapping
-from typing import Any
 
 from ._errors import NotAChild
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 CHECK_IN = "CHILD_PORT_CHECK_IN"
 RECEIVE = "CHILD_PORT_RECEIVE"

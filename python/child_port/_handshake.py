@@ -15,7 +15,6 @@ other's end, because its own copy of the other's end is closed.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from types import TracebackType
@@ -35,18 +34,11 @@ from ._child_port import (
 from ._deadline import Deadline
 from ._errors import RightTypeMismatch
 from ._invitation import Invitation, InvitationReader, InvitationWriter
+from ._secrets import random_service_name
 from ._server import Server
 
 _R = TypeVar("_R", bound=Right)
 Expect = type[_R] | tuple[type[_R], ...]
-
-_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEF"  # 32, so that 5 bits choose one
-
-
-def random_service_name() -> str:
-    """A name that nobody can guess: the process, the thread, and 80 bits from the system."""
-    letters = "".join(_LETTERS[byte % 32] for byte in os.urandom(16))
-    return f"org.child-port.handshake.{os.getpid()}.{threading.get_native_id()}.{letters}"
 
 
 def expected_right(arrived: CheckIn, expect: tuple[type[_R], ...]) -> _R:
@@ -272,9 +264,10 @@ def _run_client(
 ) -> None:
     # The pipe is closed last: until then the server knows that the client is there.
     with closing(InvitationReader(fd)) as reader:
-        token, name = reader.read(deadline, cancel)
+        invitation = reader.read(deadline, cancel)
+        token = invitation.token
         try:
-            with bootstrap.look_up(name) as server:
+            with bootstrap.look_up(invitation.service_name) as server:
                 check_in(server, token, port, disposition, timeout=deadline.left(), cancel=cancel)
         except InvalidDestination as error:
             raise PeerGone("the server ended before it took the right") from error

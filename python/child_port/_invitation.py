@@ -9,7 +9,6 @@ import os
 import select
 import signal
 import struct
-from typing import NamedTuple
 
 from ._child_port import CancelToken, PeerGone
 from ._deadline import Deadline, wait_for
@@ -20,11 +19,14 @@ LONGEST_NAME = 127
 _HEAD = struct.Struct("=QI")
 
 
-class Invitation(NamedTuple):
-    """What goes through the pipe."""
+class Invitation:
+    """What goes through the pipe. Its text does not give the token away."""
 
-    token: int
-    service_name: str
+    __slots__ = ("service_name", "token")
+
+    def __init__(self, token: int, service_name: str) -> None:
+        self.token = token
+        self.service_name = service_name
 
     def __repr__(self) -> str:
         return f"<Invitation to {self.service_name!r}>"

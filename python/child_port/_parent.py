@@ -18,9 +18,12 @@ from ._child_port import (
 )
 from ._deadline import Deadline, held
 from ._environment import take_variables
-from ._handshake import random_service_name
 from ._invitation import Invitation, InvitationReader, InvitationWriter
-from ._server import Server
+from ._secrets import random_service_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._server import Server
 
 
 class _Link:
@@ -55,6 +58,8 @@ class _Link:
     def receive(self, deadline: Deadline, cancel: CancelToken | None) -> CheckIn:
         with held(self._lock, deadline, cancel, "receiving from the parent"):
             if self._server is None or self._writer is None:
+                from ._server import Server
+
                 self._server = Server(
                     service_name=random_service_name(), expected_pid=self._parent_pid
                 )
@@ -65,13 +70,14 @@ class _Link:
         return server.accept(deadline.left(), cancel=cancel, watch_fd=self._receive_fd)
 
     def _look_up(self, deadline: Deadline, cancel: CancelToken | None) -> tuple[SendRight, int]:
-        token, name = self._reader.read(deadline, cancel)
+        invitation = self._reader.read(deadline, cancel)
         try:
-            self._destination = bootstrap.look_up(name), token
+            right = bootstrap.look_up(invitation.service_name)
         except UnknownService as error:
             if self._reader.ended():
                 raise PeerGone("the parent is gone, or has closed its Popen") from error
             raise
+        self._destination = right, invitation.token
         return self._destination
 
     def close(self) -> None:

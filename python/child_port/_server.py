@@ -18,11 +18,7 @@ from ._child_port import (
     ServerCore,
     TimedOut,
 )
-
-
-def random_token() -> int:
-    """64 bits from the operating system's generator."""
-    return int.from_bytes(os.urandom(8), "little")
+from ._secrets import random_token
 
 
 class _Stop:
