@@ -79,10 +79,10 @@ test-asan: $(VENV)/built
 	$(MAKE) -C tests/mach check BUILD=../../build/asan/mach \
 	    CFLAGS='$(ASAN) -I../../ext/mach_linux/include' \
 	    LDLIBS='../../build/asan/lib/libmach_linux.a -pthread'
-	rm -rf build/asan/site
-	CFLAGS='$(ASAN)' $(PIP) --no-build-isolation --no-deps --target build/asan/site .
+	CFLAGS='$(ASAN)' $(PY) setup.py -q build --build-base build/asan/base \
+	    --build-lib build/asan/site
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
-	    ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/asan/site \
+	    ASAN_OPTIONS=detect_leaks=0 PYTHONPATH="$(CURDIR)/build/asan/site" \
 	    $(PY) -m pytest $(PYTEST_ARGS) $(ASAN_TESTS)
 
 test-tsan:
