@@ -83,9 +83,7 @@ def test_accepted(server: cp.Server, client: cp.SendRight, disposition: D) -> No
 
 
 @DISPOSITIONS
-def test_rejected_by_the_receiver(
-    server: cp.Server, client: cp.SendRight, disposition: D
-) -> None:
+def test_rejected_by_the_receiver(server: cp.Server, client: cp.SendRight, disposition: D) -> None:
     """Sent is sent: what was moved is gone, and the receiver has destroyed it."""
     goods = Goods(disposition)
     goods.check_in(client, TOKEN ^ 1)
