@@ -325,6 +325,28 @@ def test_a_thread_that_waits_for_another_has_a_deadline_too(start: StartChild) -
         cancel.cancel()
 
 
+@pytest.mark.parametrize("receives", [False, True])
+def test_closing_it_ends_the_waits_of_other_threads(start: StartChild, receives: bool) -> None:
+    """For the child to receive, and for room in its queue."""
+    child = start("cp.receive_from_parent(DEADLINE)\n" * receives + WAIT)
+
+    def send_until_full() -> None:
+        while True:
+            child.send_right(None, timeout=DEADLINE)
+
+    def send() -> None:
+        with pytest.raises(cp.PortChanged):
+            send_until_full()
+
+    def accept() -> None:
+        with pytest.raises(cp.PortChanged):
+            child.accept(DEADLINE)
+
+    with running(send), running(send), running(accept):
+        time.sleep(SOON * 4)
+        child.close()
+
+
 # --- how waits end --------------------------------------------------------------------------------
 
 

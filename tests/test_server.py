@@ -215,6 +215,19 @@ def test_another_thread_can_shut_every_loop_down(server: cp.Server) -> None:
         server.shutdown()
 
 
+def test_a_signal_handler_can_shut_the_server_down(server: cp.Server) -> None:
+    before = signal.signal(signal.SIGUSR1, lambda *_: server.shutdown())
+    main = threading.main_thread().ident
+    assert main is not None
+    timer = threading.Timer(SOON, signal.pthread_kill, [main, signal.SIGUSR1])
+    timer.start()
+    try:
+        server.serve_forever(lambda check_in: None, DEADLINE)
+    finally:
+        timer.join()
+        signal.signal(signal.SIGUSR1, before)
+
+
 def test_a_shutdown_that_comes_first_is_not_lost(server: cp.Server, client: cp.SendRight) -> None:
     server.shutdown()
     server.shutdown()

@@ -7,13 +7,16 @@ import os
 import threading
 import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from . import bootstrap
 from ._child_port import (
+    Cancelled,
     CancelToken,
     InvalidDestination,
     PeerGone,
+    PortChanged,
     ReceiveRight,
     Right,
     SendRight,
@@ -55,7 +58,8 @@ class ChildLink:
     def __init__(self) -> None:
         self._fds: dict[str, int] = {}
         self._watches: list[Watch] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._closed = CancelToken()
         self._destination: tuple[SendRight, int] | None = None
         self._reader: InvitationReader | None = None
         self.server: Server | None = None
@@ -95,9 +99,9 @@ class ChildLink:
         if process is not None:
             self._watches.append(process)
             self.process_watch = process.fileno()
-            either = watch_either(process, self.watch_fd)
-            self._watches.append(either)
-            self.watch_fd = either.fileno()
+            with suppress(OSError):
+                self._watches.append(watch_either(process, self.watch_fd))
+                self.watch_fd = self._watches[-1].fileno()
 
     def send(
         self,
@@ -106,17 +110,23 @@ class ChildLink:
         deadline: Deadline,
         cancel: CancelToken | None,
     ) -> None:
-        with held(self._lock, deadline, cancel, "sending to the child"):
-            server, token = self._destination or self._look_up(deadline, cancel)
         try:
-            check_in(server, token, port, disposition, timeout=deadline.left(), cancel=cancel)
+            with held(self._lock, deadline, cancel, "sending to the child"):
+                server, token = self._destination or self._look_up(deadline, cancel)
+            stop = cancel or self._closed
+            check_in(server, token, port, disposition, timeout=deadline.left(), cancel=stop)
+        except (PeerGone, Cancelled, ValueError):
+            if self._closed.cancelled:
+                raise PortChanged("this Popen was closed during the wait") from None
+            raise
         except InvalidDestination as error:
             raise PeerGone("the child no longer receives") from error
 
     def _look_up(self, deadline: Deadline, cancel: CancelToken | None) -> tuple[SendRight, int]:
         if self._reader is None:
             raise ValueError("this Popen is closed")
-        invitation = self._reader.read(deadline, cancel, self.process_watch)
+        gone = [fd for fd in (self.process_watch, self._closed.fileno()) if fd >= 0]
+        invitation = self._reader.read(deadline, cancel, gone)
         try:
             right = bootstrap.look_up(invitation.service_name)
         except UnknownService as error:
@@ -127,13 +137,18 @@ class ChildLink:
         return self._destination
 
     def close(self) -> None:
-        """Release all of it, twice if need be. The child finds its parent gone."""
+        """Release all of it, twice if need be. The child finds its parent gone.
+
+        Waits in other threads end with PortChanged.
+        """
+        self._closed.cancel()
         served = self.server or self._port
         if served is not None:
             served.close()
-        if self._destination is not None:
-            self._destination[0].close()
-        self.close_descriptors()
+        with self._lock:  # nobody uses the descriptors any more
+            if self._destination is not None:
+                self._destination[0].close()
+            self.close_descriptors()
 
     def close_descriptors(self) -> None:
         reader, self._reader = self._reader, None
@@ -141,7 +156,8 @@ class ChildLink:
             reader.close()
         self.process_watch = self.watch_fd = -1
         while self._watches:
-            self._watches.pop().close()
+            with suppress(OSError):  # a forked process on macOS has inherited no kqueue
+                self._watches.pop().close()
         while self._fds:
             os.close(self._fds.popitem()[1])
 

@@ -1,5 +1,6 @@
 """Deadlines, and waiting for descriptors and locks with one, a cancel token, and Ctrl-C."""
 
+import errno
 import math
 import select
 import threading
@@ -44,6 +45,13 @@ class Deadline:
         return longest if left is None else min(left, longest)
 
 
+def timed_out(what: str) -> TimedOut:
+    """The error of a wait that is none of Mach's, with the same errno."""
+    error = TimedOut(f"{what}: the deadline has passed")
+    error.errno = errno.ETIMEDOUT
+    return error
+
+
 def check_cancelled(cancel: CancelToken | None) -> None:
     if cancel is not None and cancel.cancelled:
         raise Cancelled("the wait was cancelled")
@@ -63,18 +71,18 @@ def wait_for(
         poller.register(cancel.fileno(), select.POLLIN)
     while True:
         check_cancelled(cancel)
-        timed_out = deadline.passed()
+        last = deadline.passed()
         ready = poller.poll(math.ceil(deadline.slice(_LONGEST_POLL_S) * 1000))
         check_cancelled(cancel)
         if ready:
             return {fd for fd, _ in ready}
-        if timed_out:
-            raise TimedOut(f"{what}: the deadline has passed")
+        if last:
+            raise timed_out(what)
 
 
 @contextmanager
 def held(
-    lock: threading.Lock, deadline: Deadline, cancel: CancelToken | None, what: str
+    lock: threading.RLock, deadline: Deadline, cancel: CancelToken | None, what: str
 ) -> Iterator[None]:
     """Hold a lock that another thread may keep for as long as its own deadline lets it.
 
@@ -84,7 +92,7 @@ def held(
     while not lock.acquire(timeout=deadline.slice(_LOCK_SLICE_S)):
         check_cancelled(cancel)
         if deadline.passed():
-            raise TimedOut(f"{what}: the deadline has passed while another thread was at it")
+            raise timed_out(f"{what}, after another thread")
     try:
         yield
     finally:

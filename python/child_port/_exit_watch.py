@@ -37,19 +37,17 @@ if sys.platform == "darwin":
 
     def watch_process(pid: int) -> Watch | None:
         """Readable once the child has ended. None if that cannot be watched."""
-        queue = select.kqueue()
         ends = select.kevent(
             pid, select.KQ_FILTER_PROC, select.KQ_EV_ADD, fflags=select.KQ_NOTE_EXIT
         )
-        try:
+        with suppress(OSError):
+            queue = select.kqueue()
             queue.control([ends], 0)
-        except OSError:
-            queue.close()
-            return None
-        return queue
+            return queue
+        return None
 
     def watch_either(process: Watch, write_end: int) -> Watch:
-        """Readable once the process has ended or the pipe has no reader left."""
+        """Readable once the process has ended or the pipe has no reader left. OSError if not."""
         queue = select.kqueue()
         fds = (process.fileno(), write_end)
         queue.control([select.kevent(fd, select.KQ_FILTER_READ, select.KQ_EV_ADD) for fd in fds], 0)
@@ -64,7 +62,7 @@ else:
         return None
 
     def watch_either(process: Watch, write_end: int) -> Watch:
-        """Readable once the process has ended or the pipe has no reader left."""
+        """Readable once the process has ended or the pipe has no reader left. OSError if not."""
         queue = select.epoll()
         queue.register(process.fileno(), select.EPOLLIN)
         queue.register(write_end, 0)

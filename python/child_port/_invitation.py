@@ -5,6 +5,8 @@ service name (4 bytes), the name. This is the format of Crashpad's ChildPortHand
 trusts the other to deliver it in one piece, in time, or at all.
 """
 
+from __future__ import annotations
+
 import os
 import select
 import signal
@@ -13,6 +15,10 @@ import struct
 from ._child_port import CancelToken, PeerGone
 from ._deadline import Deadline, wait_for
 from ._errors import HandshakeError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # BOOTSTRAP_MAX_NAME_LEN is 128, the terminating NUL included.
 LONGEST_NAME = 127
@@ -71,15 +77,15 @@ class InvitationReader:
         self._fd = fd
         self._came = b""
 
-    def read(self, deadline: Deadline, cancel: CancelToken | None, gone_fd: int = -1) -> Invitation:
+    def read(
+        self, deadline: Deadline, cancel: CancelToken | None, gone_fds: Iterable[int] = ()
+    ) -> Invitation:
         """The invitation; the same again if asked again.
 
-        Raises PeerGone when the pipe ends before it is complete, or gone_fd is readable and no more
-        comes; HandshakeError when it cannot be one; TimedOut, Cancelled.
+        Raises PeerGone when the pipe ends before it is complete, or one of gone_fds is readable and
+        no more comes; HandshakeError when it cannot be one; TimedOut, Cancelled.
         """
-        interests = {self._fd: select.POLLIN}
-        if gone_fd >= 0:
-            interests[gone_fd] = select.POLLIN
+        interests = dict.fromkeys([self._fd, *gone_fds], select.POLLIN)
         while (missing := self._missing()) > 0:
             ready = wait_for(interests, deadline, cancel, "reading the handshake pipe")
             if self._fd not in ready:

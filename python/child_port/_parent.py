@@ -36,7 +36,7 @@ class _Link:
         self._reader = InvitationReader(check_in_fd)
         self._receive_fd = receive_fd
         self._parent_pid = parent_pid
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._destination: tuple[SendRight, int] | None = None
         self._writer: InvitationWriter | None = None
         self._server: Server | None = None

@@ -78,7 +78,7 @@ class Server(ServerCore):
         self._service_name = service_name
         self._stopped = False
         self._stop: _Stop | None = None
-        self._stop_lock = threading.Lock()
+        self._stop_lock = threading.RLock()  # shutdown() may come from a signal handler
         if port is not None and service_name is not None:
             raise ValueError("give a port or a service name, not both")
         if token is None:
@@ -166,8 +166,8 @@ class Server(ServerCore):
     def shutdown(self) -> None:
         """End serve_forever() and the iterations, in every thread and task, for good.
 
-        May be called from any thread, from the handler, and more than once; does not wait for
-        their end. accept() and handle_request() are not affected.
+        May be called from any thread, from the handler, from a signal handler, and more than once;
+        does not wait for their end. accept() and handle_request() are not affected.
         """
         with self._stop_lock:
             self._stopped = True
@@ -228,7 +228,8 @@ class Server(ServerCore):
                 return None
             if self._stop is None:
                 self._stop = _Stop()
-            return self._stop.fileno()
+            # From here on shutdown() is seen at the descriptor; not so what a signal did before.
+            return None if self._stopped else self._stop.fileno()
 
     def _next(self, timeout: float | None, cancel: CancelToken | None) -> CheckIn | None:
         """The next check-in, None after shutdown."""

@@ -152,8 +152,8 @@ class Popen(subprocess.Popen[AnyStr]):
         waits for room in the queue when the child dies counts as sent.
 
         Raises PeerGone if the child has ended or closed its end of the pipe; HandshakeError if it
-        wrote something else into it; TimedOut, Cancelled; and what check_in() and
-        bootstrap.look_up() raise. ValueError if this object is closed.
+        wrote something else into it; TimedOut, Cancelled; PortChanged if this object is closed
+        meanwhile; and what check_in() and bootstrap.look_up() raise. ValueError if it is closed.
         """
         deadline = Deadline(timeout)
         try:
