@@ -17,7 +17,8 @@ typedef struct {
     mach_msg_max_trailer_t trailer;
 } message_t;
 
-static int send_one(const unsigned *a) {
+static int send_one(const unsigned *a)
+{
     message_t m;
     memset(&m, 0, sizeof m);
     mach_msg_size_t size = sizeof m.header;
@@ -36,7 +37,8 @@ static int send_one(const unsigned *a) {
     return mach_msg(&m.header, MACH_SEND_MSG | MACH_SEND_TIMEOUT, size, 0, 0, 0, 0);
 }
 
-static void receive_one(FILE *out, mach_port_name_t name) {
+static void receive_one(FILE *out, mach_port_name_t name)
+{
     message_t m;
     memset(&m, 0, sizeof m);
     int kr = mach_msg(&m.header, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, sizeof m, name, 0, 0);
@@ -45,7 +47,8 @@ static void receive_one(FILE *out, mach_port_name_t name) {
             complex ? m.port.disposition : 0u);
 }
 
-static void answer(FILE *out, const char *verb, const unsigned *a) {
+static void answer(FILE *out, const char *verb, const unsigned *a)
+{
     mach_port_t self = mach_task_self();
     unsigned value = 0;
     int kr = -1;
@@ -77,7 +80,8 @@ static void answer(FILE *out, const char *verb, const unsigned *a) {
     fprintf(out, "%d %u\n", kr, value);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     mach_port_t first = 0;
     if (argc != 3 || mach_port_allocate(mach_task_self(), MACH_PORT_RIGHT_RECEIVE, &first) ||
         mach_port_insert_right(mach_task_self(), first, first, MACH_MSG_TYPE_MAKE_SEND) ||

@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -24,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 LIBRARY = HERE.parent.parent / "ext" / "mach_linux"
 SEND, RECEIVE, DEAD = 0x10000, 0x20000, 0x100000
 MOVE_RECEIVE, MOVE_SEND, COPY_SEND, MAKE_SEND = 16, 17, 19, 20
-INVALID_NAME, INVALID_RIGHT, INVALID_CAPABILITY = 15, 17, 20
+INVALID_RIGHT, INVALID_CAPABILITY = 17, 20
 RCV_TIMED_OUT, RCV_INVALID_NAME = 0x10004003, 0x10004002
 QUEUE_LIMIT = 5
 
@@ -242,7 +241,7 @@ class Tasks(RuleBasedStateMachine):
 
 
 @pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build = tmp_path_factory.mktemp("model")
     clean = os.environ | {"MAKEFLAGS": "", "MFLAGS": ""}
     library = ["make", "-s", "-C", str(LIBRARY), f"BUILD={build / 'library'}"]
@@ -255,7 +254,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         [*compiler, *flags, str(HERE / "task.c"), str(archive), "-lpthread", "-o", str(task)],
         check=True,
     )
-    yield task
+    return task
 
 
 def test_two_tasks_do_what_the_model_does(program: Path) -> None:
