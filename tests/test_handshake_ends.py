@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import threading
@@ -149,9 +150,10 @@ def test_the_deadline_holds_while_a_third_process_keeps_the_pipe_open(
 ) -> None:
     """This process itself: it has the other end, and does nothing with it."""
     before = time.monotonic()
-    with pytest.raises(cp.TimedOut):
+    with pytest.raises(cp.TimedOut) as caught:
         side(pipe, timeout, None)
     assert time.monotonic() - before >= timeout * 0.9
+    assert caught.value.errno == errno.ETIMEDOUT
 
 
 @sides
