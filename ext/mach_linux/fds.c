@@ -56,14 +56,24 @@ static bool closes_at_once(int fd)
     return ml_fd_is_pipe(fd);
 }
 
+/* Descriptors whose close may block. A few threads at the most take them from a list, so that a
+ * flood of them costs neither the caller's time nor a thread each. */
+#define CLOSERS_MAX 8u
+
 struct doomed {
+    struct doomed *next;
     unsigned n;
     int fds[];
 };
 
-static void *close_doomed(void *arg)
+static struct {
+    pthread_mutex_t lock;
+    struct doomed *waiting;
+    unsigned threads;
+} closers = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void close_doomed(struct doomed *d)
 {
-    struct doomed *d = arg;
     for (unsigned i = 0; i < d->n; i++) {
         /* A lingering TCP socket would hold even this thread for as long as its sender chose. */
         struct linger off = {0};
@@ -71,10 +81,29 @@ static void *close_doomed(void *arg)
         close(d->fds[i]);
     }
     free(d);
-    return NULL;
 }
 
-static bool close_on_a_thread(struct doomed *d)
+/* The next of the list; NULL when there is none: then the caller's place is free. */
+static struct doomed *next_doomed(void)
+{
+    pthread_mutex_lock(&closers.lock);
+    struct doomed *d = closers.waiting;
+    if (d != NULL)
+        closers.waiting = d->next;
+    else
+        closers.threads--;
+    pthread_mutex_unlock(&closers.lock);
+    return d;
+}
+
+static void *close_all(void *unused)
+{
+    for (struct doomed *d; (d = next_doomed()) != NULL;)
+        close_doomed(d);
+    return unused;
+}
+
+static bool start_closer(void)
 {
     pthread_attr_t attr;
     pthread_t thread;
@@ -88,11 +117,24 @@ static bool close_on_a_thread(struct doomed *d)
     sigfillset(&all);
     /* The program's signals are not for this thread. */
     if (pthread_sigmask(SIG_SETMASK, &all, &before) == 0) {
-        started = pthread_create(&thread, &attr, close_doomed, d) == 0;
+        started = pthread_create(&thread, &attr, close_all, NULL) == 0;
         (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     }
     pthread_attr_destroy(&attr);
     return started;
+}
+
+/* Takes d. */
+static void close_elsewhere(struct doomed *d)
+{
+    pthread_mutex_lock(&closers.lock);
+    d->next = closers.waiting;
+    closers.waiting = d;
+    bool start = closers.threads < CLOSERS_MAX;
+    closers.threads += start;
+    pthread_mutex_unlock(&closers.lock);
+    if (start && !start_closer())
+        close_all(NULL); /* no thread was to be had: better late than never */
 }
 
 void ml_close_untrusted(const int *fds, unsigned n)
@@ -115,8 +157,15 @@ void ml_close_untrusted(const int *fds, unsigned n)
         }
         d->fds[d->n++] = fds[i];
     }
-    if (d != NULL && !close_on_a_thread(d))
-        close_doomed(d);
+    if (d != NULL)
+        close_elsewhere(d);
+}
+
+void ml_close_reset_in_child(void)
+{
+    closers.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    closers.threads = 1; /* this one, while it closes what the parent's threads have not */
+    close_all(NULL);
 }
 
 /* --- what a descriptor is ------------------------------------------------------------------ */

@@ -4,7 +4,7 @@
  * A list of garbage is filled while the space is locked and flushed after it is unlocked, so that
  * no close(2) happens under the lock. A descriptor that came from a peer and was refused goes to
  * ml_close_untrusted(): closing somebody else's socket or file can block for as long as its owner
- * likes, so anything but a Unix socket or a pipe is closed on a thread of its own.
+ * likes, so anything but a Unix socket or a pipe is closed by a thread of the library's own.
  */
 #ifndef ML_FDS_H
 #define ML_FDS_H
@@ -26,6 +26,8 @@ void ml_garbage_flush(struct ml_garbage *g);
 
 /* Closes fds[0..n) that a peer sent and that were not accepted. Never blocks. */
 void ml_close_untrusted(const int *fds, unsigned n);
+/* In a forked child: the threads that do it are gone. */
+void ml_close_reset_in_child(void);
 
 /* Is fd a connected Unix SEQPACKET socket? Fills *cookie with the kernel's identity of it. */
 bool ml_fd_is_seqpacket(int fd, uint64_t *cookie);

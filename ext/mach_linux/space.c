@@ -421,6 +421,7 @@ void ml_space_reset_in_child(void)
     }
     ml_bootstrap_reset_in_child(&g);
     ml_watch_reset_in_child(&g);
+    ml_close_reset_in_child();
     ml_garbage_flush(&g);
     free(space.table);
     free(space.buckets);
