@@ -7,6 +7,8 @@
 PYTHON ?= python3
 PYTEST_ARGS ?= -n auto
 BENCH_ARGS ?=
+# What .venv gets, of the dependency groups in pyproject.toml. `test` suffices for the tests.
+GROUP ?= dev
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -29,7 +31,7 @@ help:
 	@echo 'make demo           separate processes hand each other port rights'
 	@echo 'make test           the test suite (PYTEST_ARGS=...)'
 	@echo 'make bench          medians and ratios against raw sockets (BENCH_ARGS=...)'
-	@echo 'make lint           ruff, clang-format, mypy, stubtest'
+	@echo 'make lint           ruff, clang-format, mypy, stubtest, and the linters of the workflows'
 	@echo 'make format         rewrite to the house style'
 	@echo 'make mach-check     the conformance suite of the Mach API, in C'
 	@echo 'make test-asan      the C and Python suites with the address and UB sanitizers'
@@ -37,6 +39,9 @@ help:
 	@echo 'make mig-parity     the MIG compiler against recorded facts'
 	@echo "make header-parity  the Mach headers against recorded facts"
 	@echo 'make readme         put the transcript of the demo and the bench table into README.md'
+	@echo 'make sdist          the source distribution, in dist/'
+	@echo 'make wheels         the wheels of this platform, in dist/ (CIBW_ARCHS=...)'
+	@echo 'make sbom           what is in the wheel in dist/, as CycloneDX'
 	@echo 'make build          only set up .venv with the package in it'
 	@echo 'make clean          remove all that make made'
 
@@ -55,6 +60,8 @@ lint: $(VENV)/built
 	$(VENV)/bin/clang-format --dry-run -Werror $(C_FILES)
 	$(PY) -m mypy
 	$(PY) -m mypy.stubtest child_port --mypy-config-file pyproject.toml
+	$(VENV)/bin/actionlint -shellcheck= -pyflakes= .github/workflows/*.yml
+	$(VENV)/bin/zizmor --quiet --offline --persona pedantic .github/workflows
 
 format: $(VENV)/tools
 	$(PY) -m ruff check --fix .
@@ -112,6 +119,25 @@ readme: $(VENV)/built
 
 build: $(VENV)/built
 
+sdist: $(VENV)/tools
+	$(PY) -m build --sdist --outdir dist .
+
+wheels: $(VENV)/tools
+	$(VENV)/bin/cibuildwheel --output-dir dist .
+
+# Of an environment with nothing in it but a wheel that runs here.
+sbom: $(VENV)/tools
+	rm -rf build/sbom
+	"$(PYTHON)" -m venv --without-pip build/sbom/environment
+	$(PY) -m pip --quiet --python build/sbom/environment/bin/python install --no-index \
+	    --find-links dist child-port
+	$(VENV)/bin/cyclonedx-py environment --mc-type library --pyproject pyproject.toml \
+	    --output-reproducible -o build/sbom/child_port.cdx.json build/sbom/environment/bin/python
+
+version:
+	@"$(PYTHON)" -c "import tomllib; f = open('pyproject.toml', 'rb'); \
+	    print(tomllib.load(f)['project']['version'])"
+
 $(VENV)/made-$(TAG):
 ifeq ($(TAG),absent)
 	@echo 'there is no "$(PYTHON)"; choose an interpreter: make PYTHON=...' >&2; exit 1
@@ -126,7 +152,7 @@ else
 endif
 
 $(VENV)/tools: $(VENV)/made-$(TAG) pyproject.toml
-	$(PIP) --group dev
+	$(PIP) --group $(GROUP)
 	touch $@
 
 $(VENV)/built: $(VENV)/tools $(SOURCES)
@@ -137,4 +163,5 @@ clean:
 	rm -rf $(VENV) build dist python/*.egg-info
 	find python -name '*.so' -exec rm -f {} +
 
-.PHONY: help demo test test-asan test-tsan bench lint format mig-parity header-parity mach-check readme build clean
+.PHONY: help demo test test-asan test-tsan bench lint format mig-parity header-parity mach-check readme build \
+    sdist wheels sbom version clean
