@@ -3,6 +3,9 @@
 Metadata is in pyproject.toml. This file finds a MIG compiler ($MIG, then Apple's on macOS, then the
 one in mig/), runs it on defs/child_port.defs, and compiles ext/ around what it wrote. All that is
 generated goes to the build directory.
+
+The platform that is built for is sysconfig's. A cross build replaces what sysconfig says
+(_PYTHON_HOST_PLATFORM, _PYTHON_SYSCONFIGDATA_NAME), as CPython's own does; see tools/cross_macos.
 """
 
 import filecmp
@@ -21,13 +24,15 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, ExecError, LinkError
 
 ROOT = Path(__file__).resolve().parent
-DARWIN = sys.platform == "darwin"
-LINUX = sys.platform.startswith("linux")
+# The platform that is built on, which has the tools, and the one that is built for.
+HOST_DARWIN = sys.platform == "darwin"
+DARWIN = sysconfig.get_platform().startswith("macosx-")
+LINUX = sysconfig.get_platform().startswith("linux-")
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 INSTALL_HINT = (
     "Install the Command Line Tools: xcode-select --install"
-    if DARWIN
+    if HOST_DARWIN
     else "Install a C compiler and Python's headers, for example: "
     "apt-get install gcc libc6-dev python3-dev, or dnf install gcc glibc-devel python3-devel"
 )
@@ -60,7 +65,7 @@ def output_of(*command: str) -> str | None:
 
 def sdk_options() -> list[str]:
     """Apple's own .defs are in the SDK; elsewhere our stand-ins are beside child_port.defs."""
-    if not DARWIN:
+    if not HOST_DARWIN:
         return ["-I."]
     sdk = output_of("xcrun", "--show-sdk-path")
     if sdk is None:
@@ -77,7 +82,7 @@ def find_mig() -> Mig:
                 f"$MIG is {chosen!r}, but there is no such program. Correct or unset it."
             )
         return Mig(command, f"{Path(command[0]).name} ($MIG)", sdk_options(), {})
-    if DARWIN:
+    if HOST_DARWIN:
         apple = output_of("xcrun", "--find", "mig")
         if apple is None:
             raise ExecError(f"xcrun --find mig found no MIG compiler. {INSTALL_HINT}")
@@ -185,7 +190,7 @@ def extension() -> Extension:
 
 
 if not (DARWIN or LINUX):
-    raise SystemExit(f"child_port runs on macOS and Linux, not on {sys.platform}")
+    raise SystemExit(f"child_port runs on macOS and Linux, not on {sysconfig.get_platform()}")
 
 setup(
     ext_modules=[extension()],
