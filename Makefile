@@ -7,6 +7,8 @@
 PYTHON ?= python3
 PYTEST_ARGS ?= -n auto
 BENCH_ARGS ?=
+# For each fuzz target; they run at once.
+FUZZ_SECONDS ?= 60
 # What .venv gets, of the dependency groups in pyproject.toml. `test` suffices for the tests.
 GROUP ?= dev
 
@@ -31,6 +33,7 @@ help:
 	@echo 'make demo           separate processes hand each other port rights'
 	@echo 'make test           the test suite (PYTEST_ARGS=...)'
 	@echo 'make bench          medians and ratios against raw sockets (BENCH_ARGS=...)'
+	@echo 'make fuzz           the packet decoder under libFuzzer (FUZZ_SECONDS=60, FUZZ_CC=clang)'
 	@echo 'make lint           ruff, clang-format, mypy, stubtest, and the linters of the workflows'
 	@echo 'make format         rewrite to the house style'
 	@echo 'make mach-check     the conformance suite of the Mach API, in C'
@@ -53,6 +56,10 @@ test: $(VENV)/built
 
 bench: $(VENV)/built
 	@$(PY) -m bench $(BENCH_ARGS)
+
+# Clang's libFuzzer; the harness needs no .venv.
+fuzz:
+	@"$(PYTHON)" tests/fuzz/harness.py --seconds $(FUZZ_SECONDS)
 
 lint: $(VENV)/built
 	$(PY) -m ruff check .
@@ -163,5 +170,5 @@ clean:
 	rm -rf $(VENV) build dist python/*.egg-info
 	find python -name '*.so' -exec rm -f {} +
 
-.PHONY: help demo test test-asan test-tsan bench lint format mig-parity header-parity mach-check readme build \
+.PHONY: help demo test fuzz test-asan test-tsan bench lint format mig-parity header-parity mach-check readme build \
     sdist wheels sbom version clean

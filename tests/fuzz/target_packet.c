@@ -1,0 +1,94 @@
+/*
+ * Fuzz target: one packet, with whatever descriptors, sent to a port as a hostile peer would.
+ *
+ *     byte 0   what is done with it (the OPTION_ bits)
+ *     byte 1   how many descriptors go with it, then a byte for the kind of each (enum kind)
+ *     ..       the packet
+ */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "packet.h"
+#include "world.h"
+
+#define OPTION_ONCE 0x01u    /* through a send-once right */
+#define OPTION_LARGE 0x02u   /* received with MACH_RCV_LARGE */
+#define OPTION_SMALL 0x04u   /* into a buffer that holds a header and 40 bytes */
+#define OPTION_FILE 0x08u    /* the packet is in a memory file */
+#define OPTION_NO_SEAL 0x10u /* which one can still write to */
+#define OPTION_LIMIT 0x20u   /* the receiver has few descriptors left */
+#define OPTION_AUDIT 0x40u   /* with an audit trailer */
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Puts the packet into a memory file and sends the headers alone, as ml_outbound_spill() does. */
+static void send_file(int tx, const uint8_t *packet, size_t size, int *fds, unsigned n,
+                      bool no_seal)
+{
+    struct {
+        struct ml_wire wire;
+        mach_msg_header_t header;
+    } head;
+    memset(&head, 0, sizeof head);
+    memcpy(&head, packet, size < sizeof head ? size : sizeof head);
+    head.wire.flags |= ML_WIRE_MEMFD;
+    int file = memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (file < 0)
+        return;
+    if (write(file, packet, size) == (ssize_t)size) {
+        (void)fcntl(file, F_ADD_SEALS, no_seal ? F_SEAL_SHRINK | F_SEAL_GROW : ML_SEALS);
+        fds[n] = file;
+        world_write(tx, &head, sizeof head, fds, n + 1);
+    }
+    close(file);
+}
+
+/* Receives with three descriptors left, at the most. */
+static void receive_limited(mach_port_t port, mach_msg_option_t option, mach_msg_size_t size)
+{
+    struct rlimit before, few;
+    int next = dup(0);
+    if (next < 0 || getrlimit(RLIMIT_NOFILE, &before) != 0)
+        return;
+    close(next);
+    few = before;
+    few.rlim_cur = (rlim_t)next + 3;
+    (void)setrlimit(RLIMIT_NOFILE, &few);
+    world_receive(port, option, size);
+    (void)setrlimit(RLIMIT_NOFILE, &before);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct input in = {data, size};
+    struct world w;
+    int fds[ML_FDS_MAX];
+
+    world_begin(&w);
+    unsigned options = input_byte(&in);
+    unsigned n = world_fds(&w, &in, fds, ML_FDS_MAX - 1);
+    size_t length;
+    const uint8_t *packet = input_rest(&in, &length);
+    int tx = world_tx_of((options & OPTION_ONCE) != 0 ? w.once : w.port);
+    if ((options & OPTION_FILE) != 0)
+        send_file(tx, packet, length, fds, n, (options & OPTION_NO_SEAL) != 0);
+    else
+        world_write(tx, packet, length, fds, n);
+
+    mach_msg_option_t how = 0;
+    if ((options & OPTION_LARGE) != 0)
+        how |= MACH_RCV_LARGE;
+    if ((options & OPTION_AUDIT) != 0)
+        how |= MACH_RCV_TRAILER_TYPE(MACH_MSG_TRAILER_FORMAT_0) |
+               MACH_RCV_TRAILER_ELEMENTS(MACH_RCV_TRAILER_AUDIT);
+    mach_msg_size_t room = (options & OPTION_SMALL) != 0 ? 64 : 1u << 18;
+    if ((options & OPTION_LIMIT) != 0)
+        receive_limited(w.port, how, room);
+    else
+        world_receive(w.port, how, room);
+    world_end(&w);
+    return 0;
+}
