@@ -85,8 +85,8 @@ static void cancel_token_dealloc(PyObject *self)
 {
     struct cancel_token *token = (struct cancel_token *)self;
     PyTypeObject *type = Py_TYPE(self);
-    if (token->weak_references)
-        PyObject_ClearWeakRefs(self);
+    /* Always: another thread may be taking a weak reference out of the list right now. */
+    PyObject_ClearWeakRefs(self);
     wake_release(token->ends);
     PyObject_Free(self);
     Py_DECREF(type);

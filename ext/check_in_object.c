@@ -99,8 +99,8 @@ static void check_in_dealloc(PyObject *self)
 {
     struct check_in_object *check_in = (struct check_in_object *)self;
     PyTypeObject *type = Py_TYPE(self);
-    if (check_in->weak_references)
-        PyObject_ClearWeakRefs(self);
+    /* Always: another thread may be taking a weak reference out of the list right now. */
+    PyObject_ClearWeakRefs(self);
     Py_DECREF(check_in->port);
     PyObject_Free(self);
     Py_DECREF(type);

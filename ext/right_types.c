@@ -88,8 +88,8 @@ static void right_dealloc(PyObject *self)
 {
     struct right *right = (struct right *)self;
     PyTypeObject *type = Py_TYPE(self);
-    if (right->weak_references)
-        PyObject_ClearWeakRefs(self);
+    /* Always: another thread may be taking a weak reference out of the list right now. */
+    PyObject_ClearWeakRefs(self);
     mach_port_name_t name = right_peek(right);
     if (right->kind == RIGHT_RECEIVE && name != MACH_PORT_NULL)
         receive_right_warn(right, name);

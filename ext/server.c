@@ -119,19 +119,22 @@ static int core_init(PyObject *self, PyObject *args, PyObject *kwargs)
     struct server_core *core = (struct server_core *)self;
     PyObject *port, *token, *pid = Py_None;
     int expected_pid = 0;
-    if (core->port) {
-        PyErr_SetString(PyExc_RuntimeError, "ServerCore.__init__() was called twice");
-        return -1;
-    }
+    uint64_t secret;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|O:ServerCore", keywords, &port, &token,
                                      &pid) ||
         !right_expect(core->state, port, RIGHT_RECEIVE, "port") ||
-        arg_uint64(token, "a token", &core->token) < 0 ||
+        arg_uint64(token, "a token", &secret) < 0 ||
         (pid != Py_None && arg_int(pid, "expected_pid", &expected_pid) < 0))
         return -1;
+    if (atomic_exchange(&core->claimed, true)) {
+        PyErr_SetString(PyExc_RuntimeError, "ServerCore.__init__() was called twice");
+        return -1;
+    }
+    core->token = secret;
     core->pid_expected = pid != Py_None;
     core->expected_pid = (pid_t)expected_pid;
-    core->port = Py_NewRef(port);
+    /* Last: who sees the port sees all of it. */
+    atomic_store(&core->port, Py_NewRef(port));
     return 0;
 }
 
@@ -148,7 +151,7 @@ static void core_dealloc(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     core_descriptor_close(core);
-    Py_CLEAR(core->port);
+    Py_XDECREF(core->port);
     PyObject_GC_Del(self);
     Py_DECREF(type);
 }

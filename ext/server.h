@@ -12,7 +12,8 @@
 struct server_core {
     PyObject ob_base;
     struct module_state *state;
-    PyObject *port; /* a ReceiveRight; NULL until __init__ */
+    _Atomic(bool) claimed;    /* by the one call of __init__ that sets it up */
+    _Atomic(PyObject *) port; /* a ReceiveRight; NULL until __init__ is over */
     uint64_t token;
     bool pid_expected;
     pid_t expected_pid;

@@ -104,8 +104,9 @@ def test_processes_of_multiprocessing_check_in(service_name: str, method: str) -
         "    assert process.exitcode == 0\n"
     )
     assert method in multiprocessing.get_all_start_methods()
-    folder = os.path.dirname(__file__)
-    result = subprocess.run(python(program), cwd=folder, timeout=DEADLINE)
+    path = [os.path.dirname(__file__), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
+    result = subprocess.run(python(program), env=environment, timeout=DEADLINE)
     assert result.returncode == 0
 
 
