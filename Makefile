@@ -37,6 +37,7 @@ help:
 	@echo 'make lint           ruff, clang-format, mypy, stubtest, and the linters of the workflows'
 	@echo 'make format         rewrite to the house style'
 	@echo 'make mach-check     the conformance suite of the Mach API, in C'
+	@echo 'make mach-check-musl the same with musl, statically linked'
 	@echo 'make test-asan      the C and Python suites with the address and UB sanitizers'
 	@echo 'make test-tsan      the C suites with the thread sanitizer'
 	@echo 'make mig-parity     the MIG compiler against recorded facts'
@@ -121,6 +122,15 @@ mach-check:
 	$(MAKE) -C tests/mach check BUILD=../../build/mach_check
 endif
 
+# Against another C library, statically linked: ziglang has musl and a compiler for it.
+MUSL := -target $(shell uname -m)-linux-musl
+mach-check-musl: $(VENV)/tools
+	$(MAKE) -C ext/mach_linux BUILD=../../build/musl/lib CC='../../$(PY) -m ziglang cc $(MUSL)' \
+	    AR='../../$(PY) -m ziglang ar' CFLAGS='-O1 -g -Werror'
+	$(MAKE) -C tests/mach check BUILD=../../build/musl/mach CC='../../$(PY) -m ziglang cc $(MUSL)' \
+	    AR='../../$(PY) -m ziglang ar' CFLAGS='-O1 -g -static -I../../ext/mach_linux/include' \
+	    LDLIBS='../../build/musl/lib/libmach_linux.a'
+
 readme: $(VENV)/built
 	$(PY) tools/render_readme.py
 
@@ -170,5 +180,5 @@ clean:
 	rm -rf $(VENV) build dist python/*.egg-info
 	find python -name '*.so' -exec rm -f {} +
 
-.PHONY: help demo test fuzz test-asan test-tsan bench lint format mig-parity header-parity mach-check readme build \
+.PHONY: help demo test fuzz test-asan test-tsan bench lint format mig-parity header-parity mach-check mach-check-musl readme build \
     sdist wheels sbom version clean

@@ -52,11 +52,21 @@ union control {
                CMSG_SPACE(64)];
 };
 
+/* The control message behind c. (CMSG_NXTHDR of musl mixes signed with unsigned.) */
+static struct cmsghdr *next_control(const struct msghdr *m, struct cmsghdr *c)
+{
+    uint8_t *next = (uint8_t *)c + CMSG_ALIGN((size_t)c->cmsg_len);
+    uint8_t *end = (uint8_t *)m->msg_control + m->msg_controllen;
+    if (next >= end || (size_t)(end - next) < sizeof *c)
+        return NULL;
+    return (struct cmsghdr *)(void *)next;
+}
+
 /* Takes descriptors and credentials out of the control messages. False: there was none at all. */
 static bool read_control(struct msghdr *m, struct ml_packet *packet)
 {
     bool any = false;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = next_control(m, c)) {
         any = true;
         if (c->cmsg_level != SOL_SOCKET)
             continue;
@@ -340,8 +350,9 @@ bool ml_packet_unstash(struct ml_packet *packet, struct ml_packet *aside)
 int ml_packet_write(int fd, const struct iovec *iov, unsigned n_iov, const int *fds, unsigned n_fds)
 {
     union control control;
-    struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = n_iov};
+    struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iov};
 
+    m.msg_iovlen = (__typeof__(m.msg_iovlen))n_iov; /* size_t in glibc, int in musl */
     if (n_fds != 0) {
         m.msg_control = &control;
         m.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
