@@ -42,6 +42,7 @@ help:
 	@echo 'make test-tsan      the C suites with the thread sanitizer'
 	@echo 'make mig-parity     the MIG compiler against recorded facts'
 	@echo "make header-parity  the Mach headers against recorded facts"
+	@echo 'make cross-macos    the wheels for macOS, built and checked on Linux'
 	@echo 'make readme         put the transcript of the demo and the bench table into README.md'
 	@echo 'make sdist          the source distribution, in dist/'
 	@echo 'make wheels         the wheels of this platform, in dist/ (CIBW_ARCHS=...)'
@@ -131,6 +132,10 @@ mach-check-musl: $(VENV)/tools
 	    AR='../../$(PY) -m ziglang ar' CFLAGS='-O1 -g -static -I../../ext/mach_linux/include' \
 	    LDLIBS='../../build/musl/lib/libmach_linux.a'
 
+# Each wheel is built twice, in different places, and must be the same.
+cross-macos: $(VENV)/tools
+	$(PY) -m tools.cross_macos wheels --out build/cross_macos
+
 readme: $(VENV)/built
 	$(PY) tools/render_readme.py
 
@@ -180,5 +185,5 @@ clean:
 	rm -rf $(VENV) build dist python/*.egg-info
 	find python -name '*.so' -exec rm -f {} +
 
-.PHONY: help demo test fuzz test-asan test-tsan bench lint format mig-parity header-parity mach-check mach-check-musl readme build \
+.PHONY: help demo test fuzz test-asan test-tsan bench lint format mig-parity header-parity mach-check mach-check-musl cross-macos readme build \
     sdist wheels sbom version clean

@@ -39,9 +39,12 @@ OVERRIDES = (
     "LDFLAGS",
     "LDSHARED",
     "ARCHFLAGS",
+    "MACOSX_DEPLOYMENT_TARGET",
     "MIG",
     "SDKROOT",
 )
+# The time in the wheels, which do not tell when they were built; a zip archive begins with 1980.
+EPOCH = os.environ.get("SOURCE_DATE_EPOCH", "315532800")
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,7 @@ def environment(target: Target, kind: str, folder: Path, cache: Path) -> dict[st
     (site / f"{MODULE}.py").write_text(f"build_time_vars = {variables!r}\n", encoding="utf-8")
     clean = {key: value for key, value in os.environ.items() if key not in OVERRIDES}
     return clean | {
+        "SOURCE_DATE_EPOCH": EPOCH,
         "_PYTHON_HOST_PLATFORM": target.platform,
         "_PYTHON_SYSCONFIGDATA_NAME": MODULE,
         "MIGCC": str(variables["CC"]),
