@@ -1,0 +1,76 @@
+"""What macOS kills a process for, which child_port refuses beforehand (ext/guard_darwin.c).
+
+killed.py does each without child_port. On macOS the outcome is the kernel's; on Linux the same
+program shows that its messages are well formed and would be delivered.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import child_port as cp
+import pytest
+from support import DEADLINE, TOKEN
+
+HERE = Path(__file__).resolve().parent
+PROGRAM = HERE / "killed.py"
+MACH_LINUX = HERE.parent.parent / "ext" / "mach_linux"
+MACH_SEND_INVALID_DEST = 0x10000003
+
+# A system binary, unlike the interpreter of the tests.
+APPLES = "/usr/bin/python3"
+darwin_only = pytest.mark.skipif(sys.platform != "darwin", reason="the kernel of macOS decides it")
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="for mach_linux")
+
+
+def outcome(interpreter: str, what: str, *options: str) -> tuple[int, list[str]]:
+    """The exit status (negative: the signal), and what the program printed."""
+    result = subprocess.run(
+        [interpreter, str(PROGRAM), *options, what],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=DEADLINE,
+    )
+    return result.returncode, result.stdout.splitlines()
+
+
+KILLED = (-signal.SIGKILL, ["sending"])
+SENT = (0, ["sending", "returned 0"])
+
+
+@darwin_only
+def test_apples_python_is_killed_for_giving_its_task_port_away() -> None:
+    assert outcome(APPLES, "harmless") == SENT
+    assert outcome(APPLES, "own-task") == KILLED
+
+
+@darwin_only
+def test_another_python_may_give_its_task_port_away() -> None:
+    assert outcome(sys.executable, "harmless") == SENT
+    assert outcome(sys.executable, "own-task") == SENT
+
+
+@darwin_only
+@pytest.mark.parametrize("interpreter", [APPLES, sys.executable], ids=["apples", "another"])
+def test_a_process_is_killed_for_sending_to_its_task(interpreter: str) -> None:
+    assert outcome(interpreter, "to-own-task") == KILLED
+
+
+def test_child_port_refuses_to_send_to_the_task() -> None:
+    with cp.task_self() as task, pytest.raises(cp.InvalidDestination):
+        cp.check_in(task, TOKEN, None, timeout=DEADLINE)
+
+
+@linux_only
+def test_the_program_sends_what_it_says(tmp_path: Path) -> None:
+    library = tmp_path / "library" / "libmach_linux.so"
+    build = ["make", "-s", "-C", str(MACH_LINUX), f"BUILD={library.parent}", "CFLAGS=-O0"]
+    subprocess.run([*build, str(library)], check=True, capture_output=True)
+    options = ["--library", str(library)]
+    assert outcome(sys.executable, "harmless", *options) == SENT
+    assert outcome(sys.executable, "own-task", *options) == SENT
+    refused = (0, ["sending", f"returned {MACH_SEND_INVALID_DEST}"])
+    assert outcome(sys.executable, "to-own-task", *options) == refused

@@ -1,0 +1,61 @@
+"""child_port in a process that macOS does not let register a name with the bootstrap server.
+
+Without the sandbox the same programs run everywhere, so that only the sandbox can make the
+difference.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from support import DEADLINE, python
+
+PROFILE = "(version 1)\n(allow default)\n(deny mach-register)\n"
+"""What the App Sandbox denies too, unless an entitlement names the service."""
+
+darwin_only = pytest.mark.skipif(sys.platform != "darwin", reason="sandbox-exec is macOS's")
+sandboxed = pytest.mark.parametrize(
+    "prefix",
+    [
+        pytest.param([], id="free"),
+        pytest.param(["sandbox-exec", "-p", PROFILE], id="sandboxed", marks=darwin_only),
+    ],
+)
+
+CLAIM = """
+try:
+    with cp.bootstrap.check_in(f"child_port.test.{os.getpid()}"):
+        print("claimed")
+except cp.NotPrivileged as error:
+    print("refused", error.code)
+"""
+IN_PROCESS = """
+with cp.Server() as server, server.make_send() as client, cp.ReceiveRight() as port:
+    cp.check_in(client, server.token, port, cp.Disposition.MAKE_SEND, timeout=DEADLINE)
+    with server.accept(DEADLINE) as check_in:
+        assert type(check_in.port) is cp.SendRight
+        print(check_in.sender.pid == os.getpid())
+"""
+
+
+def printed(prefix: list[str], program: str) -> str:
+    result = subprocess.run(
+        [*prefix, *python(program)],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=2 * DEADLINE,
+    )
+    assert result.returncode == 0
+    return result.stdout.strip()
+
+
+@sandboxed
+def test_a_name_is_refused_by_the_sandbox_alone(prefix: list[str]) -> None:
+    assert printed(prefix, CLAIM) == ("refused 1100" if prefix else "claimed")
+
+
+@sandboxed
+def test_what_needs_no_name_works_in_the_sandbox(prefix: list[str]) -> None:
+    assert printed(prefix, IN_PROCESS) == "True"
