@@ -18,8 +18,8 @@ class Watch(Protocol):
     def close(self) -> None: ...
 
 
-class Pidfd:
-    """Readable once the process has ended. Owns its descriptor."""
+class Descriptor:
+    """A plain descriptor: a pidfd, or the end of a pipe. Owns it."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -35,6 +35,11 @@ class Pidfd:
 
 if sys.platform == "darwin":
 
+    def _readable_at_once() -> Watch:
+        read_end, write_end = os.pipe()
+        os.close(write_end)
+        return Descriptor(read_end)
+
     def watch_process(pid: int) -> Watch | None:
         """Readable once the child has ended. None if that cannot be watched."""
         ends = select.kevent(
@@ -42,12 +47,20 @@ if sys.platform == "darwin":
         )
         with suppress(OSError):
             queue = select.kqueue()
-            queue.control([ends], 0)
+            try:
+                queue.control([ends], 0)
+            except ProcessLookupError:
+                # XNU's proc_find, by which EVFILT_PROC attaches, does not find a process that has
+                # ended, though it is not reaped yet (filt_procattach; libuv's issue 3451).
+                queue.close()
+                return _readable_at_once()
             return queue
         return None
 
     def watch_either(process: Watch, write_end: int) -> Watch:
         """Readable once the process has ended or the pipe has no reader left. OSError if not."""
+        # EVFILT_READ at a write end has no data to tell of: it fires when the reader is gone, with
+        # EV_EOF (pipe_kqfilter in XNU's bsd/kern/sys_pipe.c). EVFILT_WRITE would fire at once.
         queue = select.kqueue()
         fds = (process.fileno(), write_end)
         queue.control([select.kevent(fd, select.KQ_FILTER_READ, select.KQ_EV_ADD) for fd in fds], 0)
@@ -58,7 +71,7 @@ else:
     def watch_process(pid: int) -> Watch | None:
         """Readable once the child has ended. None if that cannot be watched."""
         with suppress(OSError):
-            return Pidfd(os.pidfd_open(pid))
+            return Descriptor(os.pidfd_open(pid))
         return None
 
     def watch_either(process: Watch, write_end: int) -> Watch:

@@ -107,7 +107,9 @@ class InvitationReader:
     def ended(self) -> bool:
         """Whether all writers have closed the pipe."""
         poller = select.poll()
-        poller.register(self._fd, 0)
+        # Elsewhere the hang-up is always told; XNU's poll watches a descriptor without events for
+        # nothing at all (poll_nocancel in bsd/kern/sys_generic.c).
+        poller.register(self._fd, select.POLLHUP)
         return bool(poller.poll(0))
 
     def close(self) -> None:
