@@ -7,9 +7,10 @@
  *
  * That descriptor may be the write end of a pipe, whose reader is the peer. EVFILT_READ is the
  * filter for it, too (bsd/kern/sys_pipe.c in XNU). In newer kernels pipe_kqfilter gives the wrong
- * end of a pipe a filter that fires when the pipe dies and at nothing else. In older ones the filter
- * looks at the write end's own buffer, which is always empty, and its PIPE_EOF, which pipeclose of
- * the read end sets and posts. Both tell it as EV_EOF. EVFILT_WRITE would fire for room to write. */
+ * end of a pipe a filter that fires when the pipe dies and at nothing else. In older ones the
+ * filter looks at the write end's own buffer, which is always empty, and its PIPE_EOF, which
+ * pipeclose of the read end sets and posts. Both tell it as EV_EOF. EVFILT_WRITE would fire for
+ * room to write. */
 #include "wait.h"
 
 #include <errno.h>

@@ -13,7 +13,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-
 from child_port import _exit_watch
 from child_port._invitation import InvitationReader, readable_now
 
