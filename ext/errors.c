@@ -5,6 +5,7 @@
  * Two code spaces meet here without a clash: kern_return_t and bootstrap codes are small, the
  * mach_msg ones lie above 0x10000000, MIG's are negative. */
 #include "errors.h"
+#include "platform.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -158,6 +159,8 @@ void *error_set_as(struct module_state *state, enum error_class error_class, con
         snprintf(number, sizeof number, "%d", code);
     else
         snprintf(number, sizeof number, "0x%x", (unsigned)code);
+    if (!advice && error_class == ERROR_RESOURCE_SHORTAGE)
+        advice = platform_reason();
     if (!advice)
         advice = row ? row->advice : "see the documentation of the call";
     PyObject *message = PyUnicode_FromFormat("%s: %s (%s): %s; %s", call, symbol, number,

@@ -3,6 +3,7 @@
  * Multi-phase initialisation; each module object owns its struct module_state and through it the
  * types and exceptions, so that every interpreter has its own. */
 #include "guard.h"
+#include "platform.h"
 #include "state.h"
 
 /* The mig that made the stubs, from setup.py. */
@@ -87,6 +88,11 @@ static int constants_add(PyObject *module)
 static int module_exec(PyObject *module)
 {
     struct module_state *state = state_of_module(module);
+    const char *missing = platform_missing();
+    if (missing) {
+        PyErr_Format(PyExc_ImportError, "child_port has no Mach ports here: %s", missing);
+        return -1;
+    }
     if (errors_add(module, state) < 0 || rights_add(module, state) < 0 ||
         task_add(module, state) < 0 || cancel_add(module, state) < 0 ||
         check_in_add(module, state) < 0 || server_add(module, state) < 0 ||

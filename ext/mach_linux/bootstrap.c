@@ -27,6 +27,7 @@
 
 #include "bootstrap.h"
 #include "message.h"
+#include "refusal.h"
 #include "sha256.h"
 #include "watcher.h"
 
@@ -76,6 +77,15 @@ static int open_directory(char *path, size_t size)
     return fd;
 }
 
+/* A shortage of this task's or the system's: noted, and not what the caller asked about. */
+static bool is_shortage(const char *call, int error)
+{
+    bool shortage = error == ENOMEM || error == EMFILE || error == ENFILE;
+    if (shortage)
+        ml_refused(call, error);
+    return shortage;
+}
+
 /* The address of a service. 0 or errno. */
 static int service_address(const char *directory, const char *name, struct sockaddr_un *address)
 {
@@ -96,10 +106,11 @@ static int service_address(const char *directory, const char *name, struct socka
 static kern_return_t locate(const char *name, struct sockaddr_un *address, int *directory)
 {
     char path[sizeof address->sun_path];
+    if (!ml_supported())
+        return KERN_NOT_SUPPORTED;
     *directory = open_directory(path, sizeof path);
     if (*directory < 0)
-        return errno == ENOMEM || errno == EMFILE || errno == ENFILE ? BOOTSTRAP_NO_MEMORY
-                                                                     : BOOTSTRAP_NOT_PRIVILEGED;
+        return is_shortage("open", errno) ? BOOTSTRAP_NO_MEMORY : BOOTSTRAP_NOT_PRIVILEGED;
     if (service_address(path, name, address) != 0) {
         close(*directory);
         return BOOTSTRAP_NOT_PRIVILEGED;
@@ -207,8 +218,10 @@ static kern_return_t listen_at(const struct sockaddr_un *address, int *listener)
     if (errno == ECONNREFUSED)
         (void)unlink(address->sun_path); /* left by a process that died */
     *listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (*listener < 0)
+    if (*listener < 0) {
+        ml_refused("socket", errno);
         return BOOTSTRAP_NO_MEMORY;
+    }
     if (bind(*listener, (const struct sockaddr *)address, sizeof *address) != 0 ||
         listen(*listener, SOMAXCONN) != 0) {
         close(*listener);
@@ -335,8 +348,7 @@ kern_return_t bootstrap_look_up(mach_port_t bp, const name_t service_name, mach_
     close(directory);
     int connection = connect_to(&address);
     if (connection < 0)
-        return errno == EMFILE || errno == ENOMEM || errno == ENFILE ? BOOTSTRAP_NO_MEMORY
-                                                                     : BOOTSTRAP_UNKNOWN_SERVICE;
+        return is_shortage("socket", errno) ? BOOTSTRAP_NO_MEMORY : BOOTSTRAP_UNKNOWN_SERVICE;
     kr = is_ours(connection) ? receive_right(connection, sp) : BOOTSTRAP_UNKNOWN_SERVICE;
     close(connection);
     if (kr != KERN_SUCCESS)

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "fds.h"
+#include "refusal.h"
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -218,12 +219,15 @@ int ml_channel_harden(int fd)
 int ml_channel_create(int pair[2], uint64_t *cookie)
 {
     socklen_t len = sizeof *cookie;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+        ml_refused("socketpair", errno);
         return errno;
+    }
     int error = ml_channel_harden(pair[1]);
     if (error == 0 && getsockopt(pair[0], SOL_SOCKET, SO_COOKIE, cookie, &len) != 0)
         error = errno;
     if (error != 0) {
+        ml_refused("setsockopt", error);
         close(pair[0]);
         close(pair[1]);
     }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "outbound.h"
+#include "refusal.h"
 #include "vm.h"
 
 /* The packet's own length that a socket is trusted to take. */
@@ -326,8 +327,10 @@ static int gather(struct ml_outbound *out, struct ml_right *right)
     if (n < 0)
         return errno;
     /* One place is kept for a memory file. */
-    if (out->n_fds + (unsigned)n >= ML_FDS_MAX)
+    if (out->n_fds + (unsigned)n >= ML_FDS_MAX) {
+        ml_refused("mach_msg", E2BIG);
         return E2BIG;
+    }
     for (int i = 0; i < n; i++)
         out->fds[out->n_fds++] = fds[i];
     return 0;
@@ -442,8 +445,12 @@ static mach_msg_return_t write_file(int file, const struct ml_outbound *out)
             ssize_t n = write(file, at, left);
             if (n < 0 && errno == EINTR)
                 continue;
-            if (n <= 0)
-                return errno == EFAULT ? MACH_SEND_INVALID_MEMORY : MACH_SEND_NO_BUFFER;
+            if (n <= 0 && errno == EFAULT)
+                return MACH_SEND_INVALID_MEMORY;
+            if (n <= 0) {
+                ml_refused("write to a memory file", errno);
+                return MACH_SEND_NO_BUFFER;
+            }
             at += n;
             left -= (size_t)n;
         }
@@ -459,11 +466,15 @@ mach_msg_return_t ml_outbound_spill(struct ml_outbound *out)
     if (total <= SOCKET_MAX)
         return MACH_MSG_SUCCESS;
     int file = memfd_create("mach-message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (file < 0)
+    if (file < 0) {
+        ml_refused("memfd_create", errno);
         return MACH_SEND_NO_BUFFER;
+    }
     mach_msg_return_t mr = write_file(file, out);
-    if (mr == MACH_MSG_SUCCESS && fcntl(file, F_ADD_SEALS, ML_SEALS) != 0)
+    if (mr == MACH_MSG_SUCCESS && fcntl(file, F_ADD_SEALS, ML_SEALS) != 0) {
+        ml_refused("fcntl(F_ADD_SEALS)", errno);
         mr = MACH_SEND_NO_BUFFER;
+    }
     if (mr != MACH_MSG_SUCCESS) {
         ml_garbage_add(&out->garbage, file);
         return mr;

@@ -13,6 +13,7 @@
 
 #include "fds.h"
 #include "packet.h"
+#include "refusal.h"
 
 /* --- the scratch buffer --------------------------------------------------------------------- */
 
@@ -113,6 +114,7 @@ int ml_packet_read_raw(int fd, struct ml_packet *packet, uint8_t *buffer, uint32
     if ((m.msg_flags & MSG_CTRUNC) != 0) {
         /* The table of descriptors is full: the kernel has eaten those that did not fit. */
         ml_packet_drop(packet);
+        ml_refused("recvmsg", EMFILE);
         return EMFILE;
     }
     if (got == 0 && !any)
@@ -153,8 +155,10 @@ static int read_file(struct ml_packet *packet)
         st.st_size < (off_t)sizeof(struct ml_wire) || st.st_size > 2 * (off_t)ML_EXTRA_MAX)
         return EBADMSG;
     packet->heap = malloc((size_t)st.st_size);
-    if (packet->heap == NULL)
+    if (packet->heap == NULL) {
+        ml_refused("malloc", ENOMEM);
         return ENOMEM;
+    }
     if (!read_all(file, packet->heap, (size_t)st.st_size))
         return EBADMSG;
     packet->bytes = packet->heap;

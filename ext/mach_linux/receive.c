@@ -14,6 +14,7 @@
 #include <sys/epoll.h>
 
 #include "message.h"
+#include "refusal.h"
 #include "sets.h"
 #include "vm.h"
 
@@ -429,6 +430,7 @@ mach_msg_return_t ml_receive(mach_msg_header_t *buffer, mach_msg_option_t option
 
     if (buffer == NULL)
         return MACH_RCV_INVALID_DATA;
+    ml_refused_nothing();
     ml_lock();
     struct ml_entry *e = ml_entry_lookup(name);
     if (e != NULL && e->kind == ML_SEND_RECEIVE)

@@ -14,6 +14,7 @@
 #include "bootstrap.h"
 #include "notify.h"
 #include "receiver.h"
+#include "refusal.h"
 #include "sets.h"
 
 /* What an epoll event's data says. Sources are slot + SOURCE_FIRST, with the generation above. */
@@ -54,6 +55,7 @@ struct ml_receiver *ml_receiver_adopt(int rx, struct ml_garbage *g)
     pthread_once(&wake_once, wake_open);
     struct ml_receiver *r = wake_fd < 0 ? NULL : malloc(sizeof *r);
     if (r == NULL) {
+        ml_refused("eventfd", ENOMEM);
         ml_garbage_add(g, rx);
         return NULL;
     }
@@ -76,6 +78,9 @@ kern_return_t ml_receiver_create(struct ml_port **out)
     uint64_t cookie;
     int pair[2];
 
+    ml_refused_nothing();
+    if (!ml_supported())
+        return KERN_NOT_SUPPORTED;
     if (ml_channel_create(pair, &cookie) != 0)
         return kr;
     struct ml_receiver *r = ml_receiver_adopt(pair[1], &g);
@@ -276,8 +281,10 @@ struct ml_live *ml_receiver_live(struct ml_receiver *r)
     int ends[2];
 
     if (r->live == NULL) {
-        if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
+        if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
+            ml_refused("pipe2", errno);
             return NULL;
+        }
         struct ml_live *live = malloc(sizeof *live);
         if (live == NULL || !ml_receiver_add_generation(r, ends[0], &g)) {
             if (live == NULL)
@@ -325,7 +332,10 @@ void ml_receiver_senders_changed(struct ml_port *p, struct ml_garbage *g)
 static bool watch(int epoll, int fd, uint64_t what)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = what};
-    return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0)
+        return true;
+    ml_refused("epoll_ctl", errno);
+    return false;
 }
 
 static uint64_t source_event(const struct ml_receiver *r, uint32_t slot)
@@ -338,8 +348,10 @@ int ml_receiver_epoll(struct ml_receiver *r)
     if (r->epoll >= 0)
         return r->epoll;
     int epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (epoll < 0)
+    if (epoll < 0) {
+        ml_refused("epoll_create1", errno);
         return -1;
+    }
     bool ok = r->rx < 0 || watch(epoll, r->rx, EVENT_CHANNEL);
     for (uint32_t i = 0; ok && i < r->n_slots; i++)
         if (r->sources[i].kind != ML_SOURCE_FREE)

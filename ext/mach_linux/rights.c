@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "notify.h"
+#include "refusal.h"
 #include "rights.h"
 #include "state.h"
 #include "task.h"
@@ -98,6 +99,8 @@ static kern_return_t copyin_receive(struct ml_entry *e, struct ml_right *right,
     if (e->urefs != 0 && p->live < 0) {
         live = ml_receiver_live(p->receiver);
         p->live = live == NULL ? -1 : fcntl(live->fd, F_DUPFD_CLOEXEC, 0);
+        if (live != NULL && p->live < 0)
+            ml_refused("fcntl", errno);
         if (live != NULL)
             ml_live_release(live, g);
         if (p->live < 0)

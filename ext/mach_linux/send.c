@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "outbound.h"
+#include "refusal.h"
 
 /* How long a send without a deadline tries when the user's descriptors in flight are at their
  * limit: no receiver of ours may be the one to free them. */
@@ -75,8 +76,10 @@ static mach_msg_return_t transmit(const struct ml_outbound *out, mach_msg_option
             if (deadline == ML_FOREVER) {
                 if (patience == 0)
                     patience = ml_deadline_after(IN_FLIGHT_PATIENCE_MS);
-                else if (ml_deadline_left(patience) == 0)
+                else if (ml_deadline_left(patience) == 0) {
+                    ml_refused("sendmsg", error);
                     return MACH_SEND_NO_BUFFER;
+                }
             }
             slice = 8;
             break;
@@ -92,6 +95,7 @@ static mach_msg_return_t transmit(const struct ml_outbound *out, mach_msg_option
         case EFAULT:
             return out->memory ? MACH_SEND_INVALID_MEMORY : MACH_SEND_INVALID_DATA;
         default:
+            ml_refused("sendmsg", error);
             return MACH_SEND_NO_BUFFER;
         }
         *waited = true;
@@ -160,6 +164,7 @@ mach_msg_return_t ml_send(mach_msg_header_t *m, mach_msg_option_t option, mach_m
 {
     struct ml_outbound out;
 
+    ml_refused_nothing();
     if (m == NULL)
         return MACH_SEND_INVALID_DATA;
     if (size < sizeof *m || size % 4 != 0)

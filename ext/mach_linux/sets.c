@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "refusal.h"
 #include "sets.h"
 
 struct ml_membership {
@@ -36,12 +37,16 @@ struct ml_pset {
 
 kern_return_t ml_set_create(struct ml_pset **out)
 {
+    ml_refused_nothing();
+    if (!ml_supported())
+        return KERN_NOT_SUPPORTED;
     struct ml_pset *set = malloc(sizeof *set);
     if (set == NULL)
         return KERN_RESOURCE_SHORTAGE;
     *set = (struct ml_pset){
         .refs = 1, .alive = true, .free_slot = UINT32_MAX, .epoll = epoll_create1(EPOLL_CLOEXEC)};
     if (set->epoll < 0) {
+        ml_refused("epoll_create1", errno);
         free(set);
         return KERN_RESOURCE_SHORTAGE;
     }
@@ -126,6 +131,7 @@ kern_return_t ml_set_insert(struct ml_pset *set, struct ml_receiver *r)
     struct epoll_event event = {.events = EPOLLIN,
                                 .data.u64 = (uint64_t)set->slots[slot].generation << 32 | slot};
     if (epoll_ctl(set->epoll, EPOLL_CTL_ADD, epoll, &event) != 0) {
+        ml_refused("epoll_ctl", errno);
         slot_free(set, slot);
         free(m);
         return KERN_RESOURCE_SHORTAGE;

@@ -12,6 +12,7 @@
 #include "receiver.h"
 #include "sets.h"
 #include "notify.h"
+#include "refusal.h"
 #include "space.h"
 #include "task.h"
 #include "watcher.h"
@@ -26,6 +27,7 @@ static struct {
     uint32_t size, capacity;
     struct ml_port **buckets;
     uint32_t n_buckets, n_hashed;
+    bool has_self; /* this task's own port has its name */
 } space = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 /* --- the table ------------------------------------------------------------------------------ */
@@ -368,27 +370,36 @@ void ml_entry_destroy(struct ml_entry *e, struct ml_garbage *g)
 
 /* --- the lock ------------------------------------------------------------------------------- */
 
-/* Gives this task's own port its fixed name, at the first use in each process. */
+/* Gives this task's own port its fixed name, at the first use in each process. If there is no
+ * descriptor for it the name is kept free, and each later use tries again. */
 static void space_begin(void)
 {
     struct ml_garbage g = {0};
     struct ml_entry *e;
     uint64_t key;
-    int pidfd = ml_task_open_self(&key);
 
-    if (ml_entry_allocate_name(ML_TASK_SELF_NAME, &e) != KERN_SUCCESS || pidfd < 0)
+    if (space.size == 0) {
+        if (ml_entry_allocate_name(ML_TASK_SELF_NAME, &e) != KERN_SUCCESS)
+            return;
+        e->kind = ML_RESERVED;
+    }
+    int pidfd = ml_supported() ? ml_task_open_self(&key) : -1;
+    if (pidfd < 0)
         return;
     struct ml_port *p = hash_grow() ? ml_port_adopt(ML_TASK, pidfd, -1, key, &g) : NULL;
     if (p != NULL) {
+        e = ml_entry_at(ML_TASK_SELF_INDEX);
         ml_entry_bind(e, ML_SEND_RECEIVE, p);
         e->urefs = 1; /* the library's own */
+        space.has_self = true;
     }
+    ml_garbage_flush(&g);
 }
 
 void ml_lock(void)
 {
     pthread_mutex_lock(&space.mutex);
-    if (space.size == 0)
+    if (!space.has_self)
         space_begin();
 }
 
@@ -428,6 +439,7 @@ void ml_space_reset_in_child(void)
     space.table = NULL;
     space.buckets = NULL;
     space.size = space.capacity = space.n_buckets = space.n_hashed = 0;
+    space.has_self = false;
 }
 
 static void before_fork(void)

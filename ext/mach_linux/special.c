@@ -19,6 +19,7 @@
 
 #include <mach/mach.h>
 
+#include "refusal.h"
 #include "rights.h"
 #include "task.h"
 #include "vm.h"
@@ -92,8 +93,10 @@ static void inherit(void)
 static kern_return_t publish(void)
 {
     int fresh = memfd_create(FILE_NAME, 0);
-    if (fresh < 0)
+    if (fresh < 0) {
+        ml_refused("memfd_create", errno);
         return KERN_RESOURCE_SHORTAGE;
+    }
     if (pwrite(fresh, specials, sizeof specials, 0) != (ssize_t)sizeof specials) {
         close(fresh);
         return KERN_RESOURCE_SHORTAGE;
@@ -131,6 +134,8 @@ static kern_return_t special_copy(mach_port_name_t name, struct special *s, stru
     bool ok = true;
     for (int i = 0; i < n; i++) {
         s->fds[i] = fcntl(fds[i], F_DUPFD, 3);
+        if (s->fds[i] < 0)
+            ml_refused("fcntl", errno);
         ok = ok && s->fds[i] >= 0;
     }
     ml_right_commit(&right, g);
@@ -155,6 +160,7 @@ static kern_return_t special_name(const struct special *s, mach_port_name_t *nam
         if (s->carry == ML_CARRY_SEND)
             right.fds[1] = fcntl(s->fds[1], F_DUPFD_CLOEXEC, 0);
         if (right.fds[0] < 0 || (s->carry == ML_CARRY_SEND && right.fds[1] < 0)) {
+            ml_refused("fcntl", errno);
             ml_right_destroy(&right, g);
             return KERN_RESOURCE_SHORTAGE;
         }

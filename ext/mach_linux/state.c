@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "refusal.h"
 #include "state.h"
 
 #define PIECE_MAGIC 0x31534d4cu /* "LMS1" */
@@ -65,8 +66,10 @@ static int put_sources(int fd, const struct ml_receiver *r)
 int ml_state_export(struct ml_receiver *r)
 {
     int pair[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+        ml_refused("socketpair", errno);
         return -1;
+    }
     pthread_mutex_lock(&r->lock);
     int error = put(pair[0], PIECE_LIMITS, r->limits.mpl_qlimit, NULL, NULL, 0);
     for (unsigned i = 0; error == 0 && i < r->n_generations; i++)
@@ -81,6 +84,7 @@ int ml_state_export(struct ml_receiver *r)
     pthread_mutex_unlock(&r->lock);
     close(pair[0]);
     if (error != 0) {
+        ml_refused("sendmsg", error);
         close(pair[1]);
         errno = error;
         return -1;

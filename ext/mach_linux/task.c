@@ -14,6 +14,7 @@
 
 #include <mach/mach.h>
 
+#include "refusal.h"
 #include "space.h"
 #include "task.h"
 
@@ -59,7 +60,7 @@ bool ml_task_identify(int fd, uint64_t *key)
     /* Before Linux 6.9 all pidfds share one inode. The number identifies the process as long as it
      * has one, and no dead task is looked up by it. */
     if (!read_fdinfo(fd, &pid))
-        return false;
+        return false; /* no pidfd, or there is no /proc */
     *key = (uint64_t)(uint32_t)pid;
     return true;
 }
@@ -67,8 +68,13 @@ bool ml_task_identify(int fd, uint64_t *key)
 int ml_task_open_self(uint64_t *key)
 {
     int fd = (int)syscall(SYS_pidfd_open, getpid(), 0); /* close-on-exec by itself */
-    if (fd >= 0 && !ml_task_identify(fd, key)) {
+    if (fd < 0) {
+        ml_refused("pidfd_open", errno);
+    } else if (!ml_task_identify(fd, key)) {
+        int error = errno;
+        ml_refused("/proc/self/fdinfo", error);
         close(fd);
+        errno = error;
         fd = -1;
     }
     return fd;

@@ -7,6 +7,7 @@
 
 #include "mach_linux.h"
 #include "message.h"
+#include "refusal.h"
 #include "sets.h"
 
 /* What a wait is about: one of the two, with a reference. */
@@ -96,6 +97,8 @@ kern_return_t mach_linux_port_fd(mach_port_name_t name, int *fd)
     kern_return_t kr;
     int epoll = target_open(name, &t, &kr);
     *fd = epoll < 0 ? -1 : fcntl(epoll, F_DUPFD_CLOEXEC, 0);
+    if (epoll >= 0 && *fd < 0)
+        ml_refused("fcntl", errno);
     (void)target_close(&t);
     return *fd >= 0 ? KERN_SUCCESS : epoll < 0 ? kr : KERN_RESOURCE_SHORTAGE;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "refusal.h"
 #include "space.h"
 #include "watcher.h"
 
@@ -76,9 +77,12 @@ static bool start(void)
     if (watcher.epoll != 0)
         return true;
     int epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (epoll < 0)
+    if (epoll < 0) {
+        ml_refused("epoll_create1", errno);
         return false;
+    }
     if (!start_thread(epoll)) {
+        ml_refused("pthread_create", ENOMEM);
         ml_garbage_add(&g, epoll);
         ml_garbage_flush(&g);
         return false;

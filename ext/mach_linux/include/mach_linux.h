@@ -1,6 +1,6 @@
 /*
- * What mach_linux adds to Apple's API, for programs that wait on ports and descriptors together. On
- * macOS a kqueue with EVFILT_MACHPORT does this.
+ * What mach_linux adds to Apple's API: waiting on ports and descriptors together (on macOS a kqueue
+ * with EVFILT_MACHPORT does this), and what the Linux kernel refused.
  */
 #ifndef MACH_LINUX_H
 #define MACH_LINUX_H
@@ -35,6 +35,21 @@ mach_msg_return_t mach_linux_wait(mach_port_name_t name, struct pollfd *extra, u
  * KERN_RESOURCE_SHORTAGE.
  */
 kern_return_t mach_linux_port_fd(mach_port_name_t name, int *fd);
+
+/*
+ * What this kernel or its sandbox lacks that Mach ports cannot do without, in a line; NULL when
+ * they work. Where something is missing no port can be made: KERN_NOT_SUPPORTED. The library says
+ * the same on standard error when a port is first made, unless this has been called before.
+ */
+const char *mach_linux_missing(void);
+
+/*
+ * Why the last call of this thread that failed with KERN_RESOURCE_SHORTAGE, KERN_NOT_SUPPORTED,
+ * MACH_SEND_NO_BUFFER, MACH_SEND_TOO_LARGE, MACH_RCV_BODY_ERROR or BOOTSTRAP_NO_MEMORY did: the
+ * call that was refused and the limit that was reached, in a line. NULL if there was none. The text
+ * is the thread's, until the next call of either function.
+ */
+const char *mach_linux_reason(void);
 
 #ifdef __cplusplus
 }
