@@ -51,7 +51,7 @@ if sys.platform == "darwin":
                 queue.control([ends], 0)
             except ProcessLookupError:
                 # XNU's proc_find, by which EVFILT_PROC attaches, does not find a process that has
-                # ended, though it is not reaped yet (filt_procattach; libuv's issue 3451).
+                # ended, though it is not reaped yet (filt_procattach; libuv's #3451).
                 queue.close()
                 return _readable_at_once()
             return queue
