@@ -22,7 +22,17 @@ MACH_SEND_INVALID_DEST = 0x10000003
 
 # A system binary, unlike the interpreter of the tests.
 APPLES = "/usr/bin/python3"
-darwin_only = pytest.mark.skipif(sys.platform != "darwin", reason="the kernel of macOS decides it")
+
+
+def translated() -> bool:
+    """Does Rosetta run this process? The kernel exempts it from what is asked here."""
+    command = ["sysctl", "-in", "sysctl.proc_translated"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip() == "1"
+
+
+darwin_only = pytest.mark.skipif(
+    sys.platform != "darwin" or translated(), reason="the kernel of macOS decides it"
+)
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="for mach_linux")
 
 
