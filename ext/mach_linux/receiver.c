@@ -389,7 +389,11 @@ static bool slot_allocate(struct ml_receiver *r, uint32_t *slot)
 static void slot_free(struct ml_receiver *r, uint32_t slot)
 {
     struct ml_source *s = &r->sources[slot];
-    close(s->fd); /* also takes it out of the epoll: nobody else has this descriptor */
+    /* Closing alone would do if nobody else had it. Whoever moved the receive right here may have
+     * kept a duplicate, and its hang-up would then be reported for ever. */
+    if (r->epoll >= 0)
+        (void)epoll_ctl(r->epoll, EPOLL_CTL_DEL, s->fd, NULL);
+    close(s->fd);
     *s = (struct ml_source){.fd = -1, .generation = s->generation + 1, .next_free = r->free_slot};
     r->free_slot = slot;
     r->n_sources--;

@@ -247,8 +247,39 @@ void world_end(struct world *w)
 
 /* --- receiving ------------------------------------------------------------------------------- */
 
-/* Does to a right that arrived what its owner would. */
-static void use(mach_port_t name, mach_msg_type_name_t disposition)
+/* Sends a receive right on, with all that it came with, and gives the name under which it arrives.
+ */
+static mach_port_t hand_on(mach_port_t name)
+{
+    struct {
+        mach_msg_header_t header;
+        mach_msg_body_t body;
+        mach_msg_port_descriptor_t port;
+        mach_msg_max_trailer_t trailer;
+    } m;
+    mach_port_t relay;
+    mach_msg_size_t size = sizeof m - sizeof m.trailer;
+
+    need(mach_port_allocate(mach_task_self(), MACH_PORT_RIGHT_RECEIVE, &relay) == KERN_SUCCESS,
+         "no port to hand a right on to");
+    memset(&m, 0, sizeof m);
+    m.header.msgh_bits = MACH_MSGH_BITS(MACH_MSG_TYPE_MAKE_SEND, 0) | MACH_MSGH_BITS_COMPLEX;
+    m.header.msgh_remote_port = relay;
+    m.body.msgh_descriptor_count = 1;
+    m.port.name = name;
+    m.port.disposition = MACH_MSG_TYPE_MOVE_RECEIVE;
+    m.port.type = MACH_MSG_PORT_DESCRIPTOR;
+    if (mach_msg(&m.header, MACH_SEND_MSG | MACH_SEND_TIMEOUT, size, 0, 0, 0, 0) == KERN_SUCCESS)
+        name = mach_msg(&m.header, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, sizeof m, relay, 0, 0) ==
+                       KERN_SUCCESS
+                   ? m.port.name
+                   : MACH_PORT_NULL;
+    (void)mach_port_destroy(mach_task_self(), relay);
+    return name;
+}
+
+/* Does to a right that arrived what its owner would; gives the name that it then has. */
+static mach_port_t use(mach_port_t name, mach_msg_type_name_t disposition)
 {
     mach_port_type_t type;
     mach_port_t self = mach_task_self(), previous = MACH_PORT_NULL;
@@ -258,23 +289,27 @@ static void use(mach_port_t name, mach_msg_type_name_t disposition)
                                .msgh_remote_port = name};
         (void)mach_msg(&m, MACH_SEND_MSG | MACH_SEND_TIMEOUT, sizeof m, 0, 0, 0, 0);
     } else if (disposition == MACH_MSG_TYPE_PORT_RECEIVE) {
+        name = hand_on(name);
         world_receive(name, 0, BUFFER_SIZE);
         (void)mach_port_request_notification(self, name, MACH_NOTIFY_NO_SENDERS, 0, MACH_PORT_NULL,
                                              MACH_MSG_TYPE_MAKE_SEND_ONCE, &previous);
         (void)mach_port_deallocate(self, previous);
     }
+    return name;
 }
 
-static void use_rights(const mach_msg_header_t *m)
+static void use_rights(mach_msg_header_t *m)
 {
-    const mach_msg_body_t *body = (const mach_msg_body_t *)(m + 1);
-    const uint8_t *at = (const uint8_t *)(body + 1);
+    mach_msg_body_t *body = (mach_msg_body_t *)(m + 1);
+    uint8_t *at = (uint8_t *)(body + 1);
     uint32_t n = (m->msgh_bits & MACH_MSGH_BITS_COMPLEX) != 0 ? body->msgh_descriptor_count : 0;
     for (uint32_t i = 0; i < n; i++, at += ml_descriptor_size(at)) {
         mach_msg_port_descriptor_t d;
         memcpy(&d, at, sizeof d);
-        if (d.type == MACH_MSG_PORT_DESCRIPTOR)
-            use(d.name, d.disposition);
+        if (d.type == MACH_MSG_PORT_DESCRIPTOR) {
+            d.name = use(d.name, d.disposition);
+            memcpy(at, &d, sizeof d);
+        }
     }
 }
 
