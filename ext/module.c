@@ -96,7 +96,8 @@ static int module_exec(PyObject *module)
     if (errors_add(module, state) < 0 || rights_add(module, state) < 0 ||
         task_add(module, state) < 0 || cancel_add(module, state) < 0 ||
         check_in_add(module, state) < 0 || server_add(module, state) < 0 ||
-        bootstrap_add(module, state) < 0 || constants_add(module) < 0)
+        bootstrap_add(module, state) < 0 || registered_add(module, state) < 0 ||
+        constants_add(module) < 0)
         return -1;
     return fork_hook_add(module);
 }

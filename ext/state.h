@@ -86,5 +86,6 @@ int cancel_add(PyObject *module, struct module_state *state);
 int check_in_add(PyObject *module, struct module_state *state);
 int server_add(PyObject *module, struct module_state *state);
 int bootstrap_add(PyObject *module, struct module_state *state);
+int registered_add(PyObject *module, struct module_state *state);
 
 #endif

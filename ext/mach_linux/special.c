@@ -19,6 +19,7 @@
 
 #include <mach/mach.h>
 
+#include "mach_linux.h"
 #include "refusal.h"
 #include "rights.h"
 #include "task.h"
@@ -88,18 +89,30 @@ static void inherit(void)
     closedir(directory);
 }
 
+static bool nothing_special(void)
+{
+    for (unsigned i = 0; i < ROLES; i++)
+        if (specials[i].carry != ML_CARRY_NULL)
+            return false;
+    return true;
+}
+
 /* Says in a file what there is now. In a fresh one each time: a child that was forked before shares
- * the last one and may be about to read it. The descriptors are not close-on-exec, on purpose. */
+ * the last one and may be about to read it. The descriptors are not close-on-exec, on purpose. No
+ * file says that there is nothing. */
 static kern_return_t publish(void)
 {
-    int fresh = memfd_create(FILE_NAME, 0);
-    if (fresh < 0) {
-        ml_refused("memfd_create", errno);
-        return KERN_RESOURCE_SHORTAGE;
-    }
-    if (pwrite(fresh, specials, sizeof specials, 0) != (ssize_t)sizeof specials) {
-        close(fresh);
-        return KERN_RESOURCE_SHORTAGE;
+    int fresh = -1;
+    if (!nothing_special()) {
+        fresh = memfd_create(FILE_NAME, 0);
+        if (fresh < 0) {
+            ml_refused("memfd_create", errno);
+            return KERN_RESOURCE_SHORTAGE;
+        }
+        if (pwrite(fresh, specials, sizeof specials, 0) != (ssize_t)sizeof specials) {
+            close(fresh);
+            return KERN_RESOURCE_SHORTAGE;
+        }
     }
     if (file >= 0)
         close(file);
@@ -265,4 +278,32 @@ kern_return_t mach_ports_lookup(task_t target_task, mach_port_array_t *init_port
     *init_port_set = ports;
     *init_port_setCnt = REGISTERED;
     return KERN_SUCCESS;
+}
+
+/* --- for who closes descriptors --------------------------------------------------------------- */
+
+static void fd_list(int *fds, unsigned n, unsigned *count, int fd)
+{
+    if (*count < n)
+        fds[*count] = fd;
+    ++*count;
+}
+
+unsigned mach_linux_inherited_fds(int *fds, unsigned n)
+{
+    unsigned count = 0;
+
+    ml_lock();
+    inherit();
+    if (file >= 0)
+        fd_list(fds, n, &count, file);
+    for (unsigned i = 0; i < ROLES; i++) {
+        const struct special *s = &specials[i];
+        if (s->carry == ML_CARRY_SEND || s->carry == ML_CARRY_TASK)
+            fd_list(fds, n, &count, s->fds[0]);
+        if (s->carry == ML_CARRY_SEND)
+            fd_list(fds, n, &count, s->fds[1]);
+    }
+    ml_unlock();
+    return count;
 }

@@ -6,11 +6,10 @@ import fcntl
 import os
 import threading
 import weakref
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
-from . import bootstrap
 from ._child_port import (
     Cancelled,
     CancelToken,
@@ -27,8 +26,14 @@ from ._deadline import Deadline, held
 from ._environment import variables_for_child
 from ._exit_watch import Watch, watch_either, watch_process
 from ._invitation import Invitation, InvitationReader, InvitationWriter
-from ._secrets import random_service_name, random_token
+from ._registered import registered
+from ._secrets import random_token
 from ._server import Server
+from ._transport import claim, find_service
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._spawn import Transport
 
 _FIRST_FD = 3
 
@@ -53,9 +58,12 @@ class ChildLink:
 
     The port exists, and the child's invitation is in the pipe, before the child is started: it
     never finds its parent unprepared, and its check-in waits in the queue until it is accepted.
+
+    The child is started within spawning(), with the environment() and the descriptors that this
+    yields; then comes started().
     """
 
-    def __init__(self) -> None:
+    def __init__(self, transport: Transport) -> None:
         self._fds: dict[str, int] = {}
         self._watches: list[Watch] = []
         self._lock = threading.RLock()
@@ -64,26 +72,45 @@ class ChildLink:
         self._reader: InvitationReader | None = None
         self.server: Server | None = None
         self.process_watch = self.watch_fd = -1
-        self._name, self._token = random_service_name(), random_token()
+        self._name: str | None = None
+        self._token = random_token()
         self._port: ReceiveRight | None = None
         try:
             self._fds["check in: child"], self._fds["check in: parent"] = _pipe()
             self._fds["receive: parent"], self._fds["receive: child"] = _pipe()
             self._reader = InvitationReader(self._fds.pop("receive: parent"))
-            self._port = bootstrap.check_in(self._name)
-            invitation = Invitation(self._token, self._name)
-            # A new pipe has room for it, so there is nothing to wait for.
-            InvitationWriter(self._fds["check in: parent"], invitation).write(Deadline(0), None)
+            self._name, self._port = claim(transport)
         except BaseException:
             self.close()
             raise
         _links.add(self)
 
-    def child_fds(self) -> tuple[int, int]:
+    @property
+    def transport(self) -> Transport:
+        """The one that it came to."""
+        return "inherited" if self._name is None else "bootstrap"
+
+    @contextmanager
+    def spawning(self) -> Iterator[tuple[int, ...]]:
+        """What is started during the block can check in, if it inherits these descriptors."""
+        assert self._port is not None
+        with ExitStack() as stack:
+            descriptors: tuple[int, ...] = ()
+            if self._name is not None:
+                invitation = Invitation(self._token, self._name)
+            else:
+                right = stack.enter_context(self._port.make_send())
+                slot, descriptors = stack.enter_context(registered(right))
+                invitation = Invitation.to_inherited(self._token, slot)
+            # A new pipe has room for it, so there is nothing to wait for.
+            InvitationWriter(self._fds["check in: parent"], invitation).write(Deadline(0), None)
+            yield *self._child_fds(), *descriptors
+
+    def _child_fds(self) -> tuple[int, int]:
         return self._fds["check in: child"], self._fds["receive: child"]
 
     def environment(self, env: Mapping[Any, Any] | None, pinned: bool) -> dict[Any, Any]:
-        return variables_for_child(env, *self.child_fds(), os.getpid() if pinned else None)
+        return variables_for_child(env, *self._child_fds(), os.getpid() if pinned else None)
 
     def started(self, pid: int, pinned: bool) -> None:
         """The child runs, and its ends belong to it alone."""
@@ -128,7 +155,7 @@ class ChildLink:
         gone = [fd for fd in (self.process_watch, self._closed.fileno()) if fd >= 0]
         invitation = self._reader.read(deadline, cancel, gone)
         try:
-            right = bootstrap.look_up(invitation.service_name)
+            right = find_service(invitation.service_name)
         except UnknownService as error:
             if self._reader.ended():
                 raise PeerGone("the child no longer receives") from error

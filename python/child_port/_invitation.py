@@ -3,6 +3,9 @@
 The server writes, in native byte order and without padding: the token (8 bytes), the length of the
 service name (4 bytes), the name. This is the format of Crashpad's ChildPortHandshake. Neither side
 trusts the other to deliver it in one piece, in time, or at all.
+
+Where the client inherits the right, there is no service; what stands for its name says so. Nobody
+serves these names, so that a client that does not know them finds nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
 
 # BOOTSTRAP_MAX_NAME_LEN is 128, the terminating NUL included.
 LONGEST_NAME = 127
+# Mach has no more.
+REGISTERED_PORTS = 3
+INHERITED_NAMES = "org.child-port.inherited."
 _HEAD = struct.Struct("=QI")
 
 
@@ -33,6 +39,19 @@ class Invitation:
     def __init__(self, token: int, service_name: str) -> None:
         self.token = token
         self.service_name = service_name
+
+    @classmethod
+    def to_inherited(cls, token: int, slot: int) -> Invitation:
+        """To a port whose right the client inherits as the registered port of that number."""
+        return cls(token, f"{INHERITED_NAMES}{slot}")
+
+    @property
+    def slot(self) -> int | None:
+        """Which registered port it is to, None if it is to a service."""
+        for slot in range(REGISTERED_PORTS):
+            if self.service_name == f"{INHERITED_NAMES}{slot}":
+                return slot
+        return None
 
     def __repr__(self) -> str:
         return f"<Invitation to {self.service_name!r}>"

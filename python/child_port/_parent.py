@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 
-from . import bootstrap
 from ._child_port import (
     CancelToken,
     CheckIn,
@@ -20,6 +19,7 @@ from ._deadline import Deadline, held
 from ._environment import take_variables
 from ._invitation import Invitation, InvitationReader, InvitationWriter
 from ._secrets import random_service_name
+from ._transport import find
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class _Link:
     def _look_up(self, deadline: Deadline, cancel: CancelToken | None) -> tuple[SendRight, int]:
         invitation = self._reader.read(deadline, cancel)
         try:
-            right = bootstrap.look_up(invitation.service_name)
+            right = find(invitation)
         except UnknownService as error:
             if self._reader.ended():
                 raise PeerGone("the parent is gone, or has closed its Popen") from error

@@ -3,6 +3,9 @@
 import os
 import threading
 
+SERVICE_NAMES = "org.child-port.handshake."
+"""What every name that this package registers begins with, so that a policy can allow them."""
+
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEF"  # 32, so that 5 bits choose one
 
 
@@ -14,4 +17,4 @@ def random_token() -> int:
 def random_service_name() -> str:
     """The process, the thread, and 80 bits from the operating system's generator."""
     letters = "".join(_LETTERS[byte % 32] for byte in os.urandom(16))
-    return f"org.child-port.handshake.{os.getpid()}.{threading.get_native_id()}.{letters}"
+    return f"{SERVICE_NAMES}{os.getpid()}.{threading.get_native_id()}.{letters}"

@@ -97,9 +97,9 @@ class Server(ServerCore):
 
     @classmethod
     def _checked_in(
-        cls, port: ReceiveRight, service_name: str, token: int, expected_pid: int | None
+        cls, port: ReceiveRight, service_name: str | None, token: int, expected_pid: int | None
     ) -> Self:
-        """A server at a port that serves the name already."""
+        """A server at a port that serves the name already, if it has one."""
         server = cls(port, token=token, expected_pid=expected_pid)
         server._service_name = service_name
         return server

@@ -13,8 +13,12 @@ from ._child_link import ChildLink
 from ._child_port import CancelToken, CheckIn, PeerGone, Right
 from ._deadline import Deadline
 from ._server import Server
+from ._transport import check_transport
 
 _LAST_GASP_S = 0.1
+
+# Each in its own, because mypy.stubtest sees it as a union of them.
+Transport = Literal["auto"] | Literal["bootstrap"] | Literal["inherited"]
 
 
 class Popen(subprocess.Popen[AnyStr]):
@@ -27,8 +31,14 @@ class Popen(subprocess.Popen[AnyStr]):
         real child (env, nice, sudo, a container). Then the secret that the child alone receives
         tells it from others, and the parent does not say who it is either.
 
-    The service name is claimed before the child is started: raises what bootstrap.check_in raises
-    (NotPrivileged in a sandbox) besides what subprocess.Popen does.
+    transport: how the child finds this process. "bootstrap": by a random service name, which is
+        claimed before the child is started. "inherited": it inherits a right, as one of the task's
+        registered ports (mach_ports_register), which are put back once it runs; no name is needed,
+        but processes in between must not replace those ports, nor, on Linux, close descriptors.
+        "auto": by a name, and by inheritance where policy refuses the name (in a sandbox).
+
+    Raises what bootstrap.check_in raises (NotPrivileged for "bootstrap" in a sandbox, which says
+    how to grant it) besides what subprocess.Popen does.
 
     Leaving a `with` block closes the port, so that a child that still waits for this process gets
     PeerGone, and then waits for the child to end as subprocess.Popen does.
@@ -44,6 +54,7 @@ class Popen(subprocess.Popen[AnyStr]):
         text: Literal[True],
         encoding: str | None = None,
         pinned: bool | None = None,
+        transport: Transport = "auto",
         env: Mapping[Any, Any] | None = None,
         pass_fds: Iterable[int] = (),
         shell: bool = False,
@@ -57,6 +68,7 @@ class Popen(subprocess.Popen[AnyStr]):
         text: bool | None = None,
         encoding: str,
         pinned: bool | None = None,
+        transport: Transport = "auto",
         env: Mapping[Any, Any] | None = None,
         pass_fds: Iterable[int] = (),
         shell: bool = False,
@@ -70,6 +82,7 @@ class Popen(subprocess.Popen[AnyStr]):
         text: Literal[False] | None = None,
         encoding: None = None,
         pinned: bool | None = None,
+        transport: Transport = "auto",
         env: Mapping[Any, Any] | None = None,
         pass_fds: Iterable[int] = (),
         shell: bool = False,
@@ -82,6 +95,7 @@ class Popen(subprocess.Popen[AnyStr]):
         text: bool | None = None,
         encoding: str | None = None,
         pinned: bool | None = None,
+        transport: Transport = "auto",
         env: Mapping[Any, Any] | None = None,
         pass_fds: Iterable[int] = (),
         shell: bool = False,
@@ -89,16 +103,24 @@ class Popen(subprocess.Popen[AnyStr]):
     ) -> None:
         if pinned is None:
             pinned = not shell
-        link: ChildLink = ChildLink()
+        check_transport(transport)
+        link: ChildLink = ChildLink(transport)
         try:
             options["env"] = link.environment(env, pinned)
-            options["pass_fds"] = (*pass_fds, *link.child_fds())
-            super().__init__(args, text=text, encoding=encoding, shell=shell, **options)
+            fds: tuple[int, ...]  # else mypy's inference of the overloads goes round in a circle
+            with link.spawning() as fds:
+                options["pass_fds"] = (*pass_fds, *fds)
+                super().__init__(args, text=text, encoding=encoding, shell=shell, **options)
             link.started(self.pid, pinned)
         except BaseException:
             link.close()
             raise
         self._link = link
+
+    @property
+    def transport(self) -> Transport:
+        """How the child finds this process: "bootstrap" or "inherited". ValueError if closed."""
+        return self._open_link().transport
 
     @property
     def server(self) -> Server:

@@ -51,6 +51,17 @@ const char *mach_linux_missing(void);
  */
 const char *mach_linux_reason(void);
 
+/* The most descriptors that hold special and registered ports. */
+#define MACH_LINUX_INHERITED_MAX 9u
+
+/*
+ * The descriptors that hold this task's special and registered ports: a program that is started by
+ * exec has those ports if these are still open in it. They are not close-on-exec; this is for who
+ * closes all others. They stay the library's, and are others after the next call that registers.
+ * How many there are; up to n of them are written to fds.
+ */
+unsigned mach_linux_inherited_fds(int *fds, unsigned n);
+
 #ifdef __cplusplus
 }
 #endif

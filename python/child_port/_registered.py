@@ -1,0 +1,93 @@
+"""Rights that a child inherits: the task's registered ports, three that the system passes on.
+
+They need no service name, and so no leave to register one. What is registered is the process's own
+matter, and anything in it may rely on that: each use here takes one slot for the time of one spawn
+and puts back what was there, and the two others stay as they are.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from ._child_port import (
+    SendRight,
+    registered_descriptors,
+    registered_lookup,
+    registered_replace,
+)
+
+# Whatever is started meanwhile inherits the right as well, so one at a time. Without the token it
+# is of no use.
+_lock = threading.RLock()
+
+
+def _new_lock_in_forked_child() -> None:
+    """Who held it is not in the child."""
+    global _lock
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_new_lock_in_forked_child)
+
+
+def _slot_to_use() -> int:
+    """The first that is free, or else the last."""
+    with ExitStack() as rights:
+        found = registered_lookup()
+        for right in found:
+            if right is not None:
+                rights.enter_context(right)
+        return found.index(None) if None in found else len(found) - 1
+
+
+def _put(slot: int, right: SendRight | None) -> None:
+    """Register the right, and drop what was there."""
+    dropped = registered_replace(slot, right)
+    if dropped is not None:
+        dropped.close()
+
+
+def _put_back(slot: int, ours: int, previous: SendRight | None) -> None:
+    """Register what was there before, unless somebody has registered something else meanwhile."""
+    with ExitStack() as rights:
+        if previous is not None:
+            rights.enter_context(previous)
+        found = registered_lookup()
+        for right in found:
+            if right is not None:
+                rights.enter_context(right)
+        now = found[slot]
+        if now is None or now.name == ours:
+            _put(slot, previous)
+
+
+@contextmanager
+def registered(right: SendRight) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """What is started during the block inherits the right: its slot, and descriptors to pass on.
+
+    The right must stay open during the block. Other threads' blocks wait for this one's end.
+    """
+    pid = os.getpid()
+    with _lock:
+        slot = _slot_to_use()
+        previous = registered_replace(slot, right)
+        ours = right.name
+        try:
+            yield slot, registered_descriptors()
+        finally:
+            # A process forked in the block has inherited the right and is here to use it. What was
+            # there before has no name in it.
+            if os.getpid() == pid:
+                _put_back(slot, ours, previous)
+
+
+def take(slot: int) -> SendRight | None:
+    """The right that this process inherited there, which the caller owns. It is inherited no more.
+
+    None if there is none: another process in between has not passed it on.
+    """
+    with _lock:
+        return registered_replace(slot, None)

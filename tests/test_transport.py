@@ -1,0 +1,320 @@
+"""A right that the child inherits, where no service name may be registered."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import child_port as cp
+import pytest
+from child_port import _child_port as ext
+from support import DEADLINE, TOKEN, descriptors, python, right_of, running
+
+if TYPE_CHECKING:
+    from conftest import StartChild
+
+CHECK_IN = "cp.check_in_to_parent(cp.task_self(), timeout=DEADLINE)\n"
+WAIT = "time.sleep(60)\n"
+
+
+@pytest.fixture
+def no_registration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No service name can be registered or found: what a sandbox does on macOS.
+
+    Here the directory of the services is one that mach_linux refuses, because others can reach it.
+    """
+    if cp.PLATFORM != "linux":
+        pytest.skip("the sandbox is made of a directory that mach_linux refuses")
+    (tmp_path / "mach-bootstrap").mkdir(mode=0o755)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    with pytest.raises(cp.NotPrivileged):
+        cp.bootstrap.check_in("child_port.test.sandbox")
+
+
+@pytest.fixture
+def user_of_registered_ports() -> Iterator[list[cp.SendRight]]:
+    """Something else in this process has registered ports in all slots."""
+    ports = [cp.ReceiveRight() for _ in range(3)]
+    rights = [port.make_send() for port in ports]
+    for slot, right in enumerate(rights):
+        assert ext.registered_replace(slot, right) is None
+    yield rights
+    for slot in range(3):
+        was = ext.registered_replace(slot, None)
+        if was is not None:
+            was.close()
+    for right in rights:
+        right.close()
+    for port in ports:
+        port.close()
+
+
+def registered_names() -> list[int | None]:
+    names = []
+    for right in ext.registered_lookup():
+        names.append(None if right is None else right.name)
+        if right is not None:
+            right.close()
+    return names
+
+
+# --- registered ports -----------------------------------------------------------------------------
+
+
+def test_a_registered_port_is_replaced_alone(
+    user_of_registered_ports: list[cp.SendRight],
+) -> None:
+    first, second, third = (right.name for right in user_of_registered_ports)
+    with cp.ReceiveRight() as port, port.make_send() as right:
+        was = ext.registered_replace(1, right)
+        assert was is not None and was.name == second
+        assert registered_names() == [first, right.name, third]
+        now = ext.registered_replace(1, was)
+        assert now is not None and now.name == right.name
+        was.close()
+        now.close()
+    assert registered_names() == [first, second, third]
+
+
+def test_a_registered_port_that_died_is_none() -> None:
+    port = cp.ReceiveRight()
+    with port.make_send() as right:
+        assert ext.registered_replace(2, right) is None
+    port.close()
+    assert registered_names() == [None, None, None]
+    assert ext.registered_replace(2, None) is None
+
+
+def test_wrong_arguments_are_refused_and_register_nothing() -> None:
+    with cp.ReceiveRight() as port, port.make_send() as right:
+        for slot in (-1, 3):
+            with pytest.raises(ValueError, match="slot"):
+                ext.registered_replace(slot, right)
+        with pytest.raises(TypeError, match="right"):
+            ext.registered_replace(0, port)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="integer"):
+            ext.registered_replace("0", right)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="2 arguments"):
+            ext.registered_replace(0)  # type: ignore[call-arg]
+        closed = right.copy()
+        closed.close()
+        with pytest.raises(ValueError, match="closed"):
+            ext.registered_replace(0, closed)
+    assert registered_names() == [None, None, None]
+
+
+def test_nothing_registered_needs_no_descriptor() -> None:
+    before = descriptors()
+    assert ext.registered_descriptors() == ()
+    with cp.ReceiveRight() as port, port.make_send() as right:
+        assert ext.registered_replace(0, right) is None
+        assert set(ext.registered_descriptors()) <= descriptors().keys() - before.keys()
+        was = ext.registered_replace(0, None)
+        assert was is not None
+        was.close()
+    assert ext.registered_descriptors() == ()
+    assert descriptors() == before
+
+
+# --- Popen ----------------------------------------------------------------------------------------
+
+
+def test_a_child_checks_in_by_the_right_that_it_inherits(start: StartChild) -> None:
+    child = start(CHECK_IN + CHECK_IN + WAIT, transport="inherited")
+    assert child.transport == "inherited"
+    assert child.server.service_name is None
+    for _ in range(2):
+        with child.accept(DEADLINE) as check_in:
+            right = right_of(check_in)
+            assert isinstance(right, cp.SendRight)
+            assert cp.pid_for_task(right) == check_in.sender.pid == child.pid
+
+
+def test_where_names_may_be_registered_they_are(start: StartChild) -> None:
+    child = start(CHECK_IN + WAIT)
+    assert child.transport == "bootstrap"
+    child.accept(DEADLINE).__exit__()
+
+
+def test_where_names_are_refused_the_right_is_inherited(
+    no_registration: None, start: StartChild
+) -> None:
+    child = start(CHECK_IN + WAIT)
+    assert child.transport == "inherited"
+    with child.accept(DEADLINE) as check_in:
+        assert check_in.sender.pid == child.pid
+
+
+def test_who_insists_on_a_name_is_told_how_to_grant_it(no_registration: None) -> None:
+    with pytest.raises(cp.NotPrivileged, match="allow mach-register") as caught:
+        cp.Popen(python(""), transport="bootstrap")
+    assert "org.child-port.handshake." in str(caught.value)
+    assert 'transport="inherited"' in str(caught.value)
+    assert caught.value.code == 1100
+    assert caught.value.symbol == "BOOTSTRAP_NOT_PRIVILEGED"
+
+
+def test_a_child_that_may_not_look_names_up_is_told_how_to_grant_it(
+    start: StartChild, tmp_path: Path
+) -> None:
+    if cp.PLATFORM != "linux":
+        pytest.skip("the sandbox is made of a directory that mach_linux refuses")
+    (tmp_path / "mach-bootstrap").mkdir(mode=0o755)
+    program = (
+        f"try: {CHECK_IN}except cp.NotPrivileged as error:\n"
+        "    assert 'allow mach-lookup' in str(error), error\n"
+        "    assert 'inherited' in str(error), error\n"
+        "    sys.exit(5)\n"
+    )
+    child = start(program, env=os.environ | {"XDG_RUNTIME_DIR": str(tmp_path)})
+    assert child.wait(DEADLINE) == 5
+
+
+def test_an_unknown_transport_is_refused() -> None:
+    with pytest.raises(ValueError, match="transport"):
+        cp.Popen(python(""), transport="pigeon")  # type: ignore[call-overload]
+
+
+def test_what_was_registered_is_registered_afterwards(
+    user_of_registered_ports: list[cp.SendRight], start: StartChild
+) -> None:
+    """Also when all slots are in use; then the last one is lent."""
+    before = registered_names()
+    child = start(CHECK_IN + WAIT, transport="inherited")
+    assert registered_names() == before
+    with child.accept(DEADLINE) as check_in:
+        assert check_in.sender.pid == child.pid
+
+
+def test_a_slot_that_is_in_use_is_left_alone_if_another_is_free(start: StartChild) -> None:
+    with cp.ReceiveRight() as port, port.make_send() as right:
+        assert ext.registered_replace(0, right) is None
+        child = start(
+            CHECK_IN + "from child_port import _child_port as ext\n"
+            "kept, *free = ext.registered_lookup()\n"
+            "assert free == [None, None]\n"
+            "cp.check_in_to_parent(kept, timeout=DEADLINE)\n",
+            transport="inherited",
+        )
+        child.accept(DEADLINE).__exit__()
+        with child.accept(DEADLINE) as check_in:
+            assert right_of(check_in).name == right.name
+        assert child.wait(DEADLINE) == 0
+        was = ext.registered_replace(0, None)
+        assert was is not None and was.name == right.name
+        was.close()
+
+
+def test_a_command_that_does_not_exist_leaves_nothing_registered() -> None:
+    with pytest.raises(FileNotFoundError):
+        cp.Popen(["/no/such/program"], transport="inherited")
+    assert registered_names() == [None, None, None]
+
+
+def test_children_that_are_started_at_once_each_have_their_own_parent_port() -> None:
+    def one() -> None:
+        with cp.Popen(python(CHECK_IN), transport="inherited") as child:
+            with child.accept(DEADLINE) as check_in:
+                assert check_in.sender.pid == child.pid
+            assert child.wait(DEADLINE) == 0
+
+    with running(one), running(one), running(one), running(one):
+        pass
+    assert registered_names() == [None, None, None]
+
+
+def test_what_the_child_starts_does_not_inherit_the_right(start: StartChild) -> None:
+    """Over exec, which closes nothing but what is marked."""
+    inside = (
+        "from child_port import _child_port as ext\n"
+        "sys.exit(5 if ext.registered_lookup() == (None, None, None) else 1)\n"
+    )
+    child = start(
+        f"{CHECK_IN}os.execv(sys.executable, {python(inside)!r})\n", transport="inherited"
+    )
+    child.accept(DEADLINE).__exit__()
+    assert child.wait(DEADLINE) == 5
+
+
+def test_a_wrapper_in_between_passes_the_right_on(start: StartChild) -> None:
+    command = ["/bin/sh", "-c", '"$0" -c "$1"; true', sys.executable, python(CHECK_IN)[-1]]
+    child = start(command, transport="inherited", pinned=False)
+    with child.accept(DEADLINE) as check_in:
+        assert check_in.sender.pid != child.pid
+
+
+def test_a_right_that_was_not_passed_on_is_missed_by_name(start: StartChild) -> None:
+    program = (
+        "from child_port import _child_port as ext\n"
+        "ext.registered_replace(0, None)\n"
+        f"try: {CHECK_IN}except cp.HandshakeError as error:\n"
+        "    assert 'registered port 0' in str(error), error\n"
+        "    sys.exit(5)\n"
+    )
+    assert start(program, transport="inherited").wait(DEADLINE) == 5
+
+
+def test_a_stranger_that_inherited_the_right_has_not_the_token(start: StartChild) -> None:
+    """Started while the right was registered, it can send, and that is all."""
+    from child_port._registered import registered
+
+    with cp.Server(token=TOKEN) as server, server.make_send() as right:
+        with registered(right) as (slot, fds):
+            stranger = (
+                "from child_port import _child_port as ext\n"
+                f"right = ext.registered_replace({slot}, None)\n"
+                "cp.check_in(right, 1, cp.task_self(), timeout=DEADLINE)\n"
+            )
+            subprocess.run(python(stranger), pass_fds=fds, check=True, timeout=DEADLINE)
+        with pytest.raises(cp.TimedOut):
+            server.accept(0)
+        assert server.stats["bad_token"] == 1
+
+
+def test_a_child_that_dies_first_is_known_at_once(start: StartChild) -> None:
+    child = start("os._exit(7)", transport="inherited")
+    with pytest.raises(cp.PeerGone, match="status 7"):
+        child.accept(DEADLINE)
+
+
+def test_a_child_sees_its_parent_go(start: StartChild) -> None:
+    child = start(
+        CHECK_IN + "sys.stdin.read()\ntry: cp.check_in_to_parent(None, timeout=DEADLINE)\n"
+        "except cp.PeerGone: sys.exit(5)\n",
+        stdin=subprocess.PIPE,
+        transport="inherited",
+    )
+    child.accept(DEADLINE).__exit__()
+    child.close()
+    assert child.stdin is not None
+    child.stdin.close()
+    assert child.wait(DEADLINE) == 5
+
+
+def test_a_fork_while_another_thread_spawns_is_not_stuck() -> None:
+    from child_port._registered import registered
+
+    inside, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with cp.ReceiveRight() as port, port.make_send() as right, registered(right):
+            inside.set()
+            leave.wait(DEADLINE)
+
+    with running(hold):
+        assert inside.wait(DEADLINE)
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                with cp.ReceiveRight() as port, port.make_send() as right, registered(right):
+                    status = 0
+            finally:
+                os._exit(status)
+        leave.set()
+    assert os.waitpid(pid, 0)[1] == 0
