@@ -79,7 +79,7 @@ class ChildLink:
             self._fds["check in: child"], self._fds["check in: parent"] = _pipe()
             self._fds["receive: parent"], self._fds["receive: child"] = _pipe()
             self._reader = InvitationReader(self._fds.pop("receive: parent"))
-            self._name, self._port = claim(transport)
+            self._name, self._port = claim(transport, 'use transport="inherited"')
         except BaseException:
             self.close()
             raise

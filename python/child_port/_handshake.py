@@ -10,6 +10,9 @@ It is Crashpad's ChildPortHandshake, and either side works with Crashpad's C++ a
 
 The pipe is what makes it safe: only who can read it knows the token. And it tells each side of the
 other's end, because its own copy of the other's end is closed.
+
+Where the server may not claim a name, its client inherits the right to check in, and the pipe says
+so in place of the name (see Handshake.inheriting). Crashpad knows nothing of that.
 """
 
 from __future__ import annotations
@@ -18,14 +21,14 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from types import TracebackType
-from typing import Self, TypeVar, overload
+from typing import TYPE_CHECKING, Self, TypeVar, overload
 
-from . import bootstrap
 from ._child_port import (
     CancelToken,
     CheckIn,
     InvalidDestination,
     PeerGone,
+    ReceiveRight,
     Right,
     SendRight,
     UnknownService,
@@ -34,8 +37,13 @@ from ._child_port import (
 from ._deadline import Deadline
 from ._errors import RightTypeMismatch
 from ._invitation import Invitation, InvitationReader, InvitationWriter
-from ._secrets import random_service_name
+from ._registered import registered
+from ._secrets import random_token
 from ._server import Server
+from ._transport import check_transport, claim, find, find_service
+
+if TYPE_CHECKING:
+    from ._spawn import Transport
 
 _R = TypeVar("_R", bound=Right)
 Expect = type[_R] | tuple[type[_R], ...]
@@ -64,10 +72,19 @@ class Handshake:
     Running a side closes this process's copy of the other end first, and its own in the end,
     whatever the outcome: a handshake is made once. The right, on the other hand, is still the
     client's own if its side failed.
+
+    transport: how the client finds the server. "bootstrap": by a random service name, as Crashpad
+    does. "inherited": the client inherits the right; the server must start it, within inheriting().
+    "auto": by a name, and where policy refuses it (in a sandbox), by inheritance if the client was
+    started within inheriting().
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, transport: Transport = "auto") -> None:
         self._client_read_fd = self._server_write_fd = -1
+        self._offer: tuple[ReceiveRight, Invitation] | None = None
+        check_transport(transport)
+        self._transport: Transport = transport
+        self._pid = os.getpid()
         self._client_read_fd, self._server_write_fd = os.pipe()
 
     @property
@@ -79,6 +96,41 @@ class Handshake:
     def server_write_fd(self) -> int:
         """The server's end, for pass_fds; it is not inherited otherwise. ValueError once closed."""
         return _open(self._server_write_fd)
+
+    @contextmanager
+    def inheriting(self) -> Iterator[tuple[int, ...]]:
+        """Start the client during this block, and it inherits the right to check in, if need be.
+
+        Yields the descriptors to pass on to it besides client_read_fd (none on macOS, nor where the
+        client will go by a name). With fork there is nothing to pass. Once, for one client; only
+        the server may be the one who starts the other.
+
+        ```
+        with handshake.inheriting() as fds:
+            child = subprocess.Popen(command, pass_fds=[handshake.client_read_fd, *fds])
+        right = handshake.run_server(timeout=10)
+        ```
+
+        The right is registered with mach_ports_register for the time of the block, in a slot that
+        is free, or else in the last; then what was there is put back. Whatever else is started
+        meanwhile inherits it too, without the token. Raises what claiming a name does.
+        """
+        _open(self._server_write_fd)
+        if self._offer is not None:
+            raise ValueError("inheriting() is for one client, and was used already")
+        name, port = claim(self._transport, 'use transport="inherited"')
+        try:
+            if name is not None:
+                self._offer = port, Invitation(random_token(), name)
+                yield ()
+            else:
+                with port.make_send() as right, registered(right) as (slot, descriptors):
+                    self._offer = port, Invitation.to_inherited(random_token(), slot)
+                    yield descriptors
+        except BaseException:
+            self._offer = None
+            port.close()
+            raise
 
     @overload
     def run_server(
@@ -108,8 +160,12 @@ class Handshake:
     ) -> Right:
         """The right that the client hands over; see run_server_for_fd()."""
         kinds, deadline = _kinds(expect), Deadline(timeout)
+        _open(self._server_write_fd)
+        if self._offer is None and self._transport == "inherited":
+            raise ValueError("the client must be started within inheriting()")
+        offer, self._offer = self._offer, None
         fd = self._take("_server_write_fd", "_client_read_fd")
-        return _run_server(fd, kinds, deadline, cancel, expected_pid)
+        return _run_server(fd, offer, kinds, deadline, cancel, expected_pid)
 
     def run_client(
         self,
@@ -122,7 +178,9 @@ class Handshake:
         """Hand the right over; see run_client_for_fd()."""
         deadline = Deadline(timeout)
         fd = self._take("_client_read_fd", "_server_write_fd")
-        _run_client(fd, port, disposition, deadline, cancel)
+        # Who made the handshake has inherited nothing for it; a process forked from that one may.
+        may_inherit = os.getpid() != self._pid
+        _run_client(fd, port, disposition, deadline, cancel, may_inherit)
 
     @overload
     @staticmethod
@@ -163,8 +221,7 @@ class Handshake:
         Cancelled; BootstrapError and its subclasses when the service name is refused
         (bootstrap_check_in); OSError when fd is no pipe.
         """
-        kinds = _kinds(expect)
-        return _run_server(fd, kinds, Deadline(timeout), cancel, expected_pid)
+        return _run_server(fd, None, _kinds(expect), Deadline(timeout), cancel, expected_pid)
 
     @staticmethod
     def run_client_for_fd(
@@ -181,14 +238,18 @@ class Handshake:
         caller owns what it owned. timeout, in seconds, is for all of it.
 
         Raises PeerGone when the server closes its end, or dies, before it has the right;
-        HandshakeError when what is in the pipe is no invitation; UnknownService when nobody serves
-        the name in it although the pipe is open (another bootstrap context); TimedOut, Cancelled;
-        and what check_in() raises.
+        HandshakeError when what is in the pipe is no invitation, or this process should have
+        inherited the right and did not; UnknownService when nobody serves the name in it although
+        the pipe is open (another bootstrap context); TimedOut, Cancelled; and what check_in()
+        raises.
         """
-        _run_client(fd, port, disposition, Deadline(timeout), cancel)
+        _run_client(fd, port, disposition, Deadline(timeout), cancel, True)
 
     def close(self) -> None:
-        """Close the ends that are still here. Twice is fine."""
+        """Close the ends that are still here, and the port if it was not used. Twice is fine."""
+        offer, self._offer = self._offer, None
+        if offer is not None:
+            offer[0].close()
         for end in ("_client_read_fd", "_server_write_fd"):
             fd = getattr(self, end)
             setattr(self, end, -1)
@@ -238,20 +299,26 @@ def _owned(fd: int) -> Iterator[int]:
         os.close(fd)
 
 
+def _named_offer() -> tuple[ReceiveRight, Invitation]:
+    name, port = claim("bootstrap", "start the client within Handshake.inheriting()")
+    assert name is not None
+    return port, Invitation(random_token(), name)
+
+
 def _run_server(
     fd: int,
+    offer: tuple[ReceiveRight, Invitation] | None,
     expect: tuple[type[_R], ...],
     deadline: Deadline,
     cancel: CancelToken | None,
     expected_pid: int | None,
 ) -> _R:
-    with (
-        _owned(fd),
-        Server(service_name=random_service_name(), expected_pid=expected_pid) as server,
-    ):
-        invitation = Invitation(server.token, server.service_name or "")
-        InvitationWriter(fd, invitation).write(deadline, cancel)
-        arrived = server.accept(deadline.left(), cancel=cancel, watch_fd=fd)
+    """Takes over the descriptor and the offer's port."""
+    with _owned(fd):
+        port, invitation = offer or _named_offer()
+        with Server(port, token=invitation.token, expected_pid=expected_pid) as server:
+            InvitationWriter(fd, invitation).write(deadline, cancel)
+            arrived = server.accept(deadline.left(), cancel=cancel, watch_fd=fd)
     return expected_right(arrived, expect)
 
 
@@ -261,13 +328,14 @@ def _run_client(
     disposition: int | None,
     deadline: Deadline,
     cancel: CancelToken | None,
+    may_inherit: bool,
 ) -> None:
     # The pipe is closed last: until then the server knows that the client is there.
     with closing(InvitationReader(fd)) as reader:
         invitation = reader.read(deadline, cancel)
-        token = invitation.token
+        token, name = invitation.token, invitation.service_name
         try:
-            with bootstrap.look_up(invitation.service_name) as server:
+            with find(invitation) if may_inherit else find_service(name) as server:
                 check_in(server, token, port, disposition, timeout=deadline.left(), cancel=cancel)
         except InvalidDestination as error:
             raise PeerGone("the server ended before it took the right") from error

@@ -55,8 +55,11 @@ def not_privileged(error: BootstrapError | InvalidDestination, advice: str) -> N
     return told
 
 
-def claim(transport: Transport) -> tuple[str | None, ReceiveRight]:
-    """A new port and the service name that it has, None if it is to be inherited."""
+def claim(transport: Transport, instead: str) -> tuple[str | None, ReceiveRight]:
+    """A new port and the service name that it has, None if it is to be inherited.
+
+    instead: what to do when names are refused, for the error.
+    """
     if transport == "inherited":
         return None, ReceiveRight()
     name = random_service_name()
@@ -64,7 +67,7 @@ def claim(transport: Transport) -> tuple[str | None, ReceiveRight]:
         return name, bootstrap.check_in(name)
     except NotPrivileged as error:
         if transport == "bootstrap":
-            raise not_privileged(error, f'{GRANT_REGISTER}; or use transport="inherited"') from None
+            raise not_privileged(error, f"{GRANT_REGISTER}; or {instead}") from None
     except InvalidDestination:  # there is no bootstrap server to ask
         if transport == "bootstrap":
             raise
