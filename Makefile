@@ -34,7 +34,7 @@ help:
 	@echo 'make test           the test suite (PYTEST_ARGS=...)'
 	@echo 'make bench          medians and ratios against raw sockets (BENCH_ARGS=...)'
 	@echo 'make fuzz           the packet decoder under libFuzzer (FUZZ_SECONDS=60, FUZZ_CC=clang)'
-	@echo 'make lint           ruff, clang-format, mypy, stubtest, and the linters of the workflows'
+	@echo 'make lint           ruff, clang-format, clang-tidy, mypy, stubtest, and the linters of the workflows'
 	@echo 'make format         rewrite to the house style'
 	@echo 'make mach-check     the conformance suite of the Mach API, in C'
 	@echo 'make mach-check-musl the same with musl, statically linked'
@@ -43,6 +43,7 @@ help:
 	@echo 'make mig-parity     the MIG compiler against recorded facts'
 	@echo "make header-parity  the Mach headers against recorded facts"
 	@echo 'make cross-macos    the wheels for macOS, built and checked on Linux'
+	@echo 'make docs           the documentation, in build/docs'
 	@echo 'make readme         put the transcript of the demo and the bench table into README.md'
 	@echo 'make sdist          the source distribution, in dist/'
 	@echo 'make wheels         the wheels of this platform, in dist/ (CIBW_ARCHS=...)'
@@ -67,6 +68,7 @@ lint: $(VENV)/built
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(VENV)/bin/clang-format --dry-run -Werror $(C_FILES)
+	$(PY) -m tools.tidy
 	$(PY) -m mypy
 	$(PY) -m mypy.stubtest child_port --mypy-config-file pyproject.toml
 	$(VENV)/bin/actionlint -shellcheck= -pyflakes= .github/workflows/*.yml
@@ -136,6 +138,11 @@ mach-check-musl: $(VENV)/tools
 cross-macos: $(VENV)/tools
 	$(PY) -m tools.cross_macos wheels --out build/cross_macos
 
+# A warning is an error.
+docs: $(VENV)/built $(VENV)/docs-tools
+	$(PY) -m sphinx -q -E -W --keep-going -b html docs build/docs
+	@echo 'the documentation is in build/docs/index.html'
+
 readme: $(VENV)/built
 	$(PY) tools/render_readme.py
 
@@ -177,6 +184,10 @@ $(VENV)/tools: $(VENV)/made-$(TAG) pyproject.toml
 	$(PIP) --group $(GROUP)
 	touch $@
 
+$(VENV)/docs-tools: $(VENV)/made-$(TAG) pyproject.toml
+	$(PIP) --group docs
+	touch $@
+
 $(VENV)/built: $(VENV)/tools $(SOURCES)
 	$(PIP) --no-build-isolation --no-deps --editable .
 	touch $@
@@ -185,5 +196,5 @@ clean:
 	rm -rf $(VENV) build dist python/*.egg-info
 	find python -name '*.so' -exec rm -f {} +
 
-.PHONY: help demo test fuzz test-asan test-tsan bench lint format mig-parity header-parity mach-check mach-check-musl cross-macos readme build \
+.PHONY: help demo test fuzz test-asan test-tsan bench lint format mig-parity header-parity mach-check mach-check-musl cross-macos docs readme build \
     sdist wheels sbom version clean

@@ -28,9 +28,8 @@ bool peer_is_at_end(int fd)
 
 static void peer_update(struct waiter *waiter, short events)
 {
-    if (events & (POLLHUP | POLLERR | POLLNVAL))
-        waiter->peer_gone = true;
-    else if (events & POLLIN && peer_is_at_end(waiter->peer_fd))
+    if (events & (POLLHUP | POLLERR | POLLNVAL) ||
+        (events & POLLIN && peer_is_at_end(waiter->peer_fd)))
         waiter->peer_gone = true;
     else if (events & POLLIN)
         waiter->peer_has_data = true;

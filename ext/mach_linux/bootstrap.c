@@ -224,8 +224,9 @@ static kern_return_t listen_at(const struct sockaddr_un *address, int *listener)
     }
     if (bind(*listener, (const struct sockaddr *)address, sizeof *address) != 0 ||
         listen(*listener, SOMAXCONN) != 0) {
+        bool shortage = is_shortage("bind", errno);
         close(*listener);
-        return errno == ENOMEM ? BOOTSTRAP_NO_MEMORY : BOOTSTRAP_NOT_PRIVILEGED;
+        return shortage ? BOOTSTRAP_NO_MEMORY : BOOTSTRAP_NOT_PRIVILEGED;
     }
     return KERN_SUCCESS;
 }

@@ -242,9 +242,9 @@ static bool netns_cookie(int fd, uint64_t *cookie)
 
 bool ml_channel_matches(int tx, int rx)
 {
-    struct sockaddr_un family = {.sun_family = AF_UNIX}, own, peer;
+    struct sockaddr_un family = {.sun_family = AF_UNIX}, own = {0}, peer = {0};
     socklen_t own_len = sizeof own, peer_len = sizeof peer;
-    uint64_t tx_net, rx_net;
+    uint64_t tx_net = 0, rx_net = 1;
 
     /* Autobind gives rx an abstract name that no other socket of its network namespace has; the
      * peer's name as tx sees it is then that name only if tx really is rx's other end. */

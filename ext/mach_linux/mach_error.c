@@ -118,7 +118,7 @@ static const char *const receive_texts[] = {
 
 /* From MIG_TYPE_ERROR downwards. */
 static const char *const mig_texts[] = {
-    [MIG_TYPE_ERROR - MIG_TYPE_ERROR] = "(ipc/mig) client type check failure",
+    [0] = "(ipc/mig) client type check failure",
     [MIG_TYPE_ERROR - MIG_REPLY_MISMATCH] = "(ipc/mig) wrong reply message ID",
     [MIG_TYPE_ERROR - MIG_REMOTE_ERROR] = "(ipc/mig) server detected error",
     [MIG_TYPE_ERROR - MIG_BAD_ID] = "(ipc/mig) bad request message ID",

@@ -154,8 +154,8 @@ kern_return_t mach_port_type(ipc_space_t task, mach_port_name_t name, mach_port_
         return KERN_SUCCESS;
     }
     ml_lock();
-    struct ml_entry *e = ml_entry_look(name, &g);
-    e = ml_entry_lookup(name); /* a right without references vanishes when its port dies */
+    (void)ml_entry_look(name, &g); /* a right without references vanishes when its port dies */
+    const struct ml_entry *e = ml_entry_lookup(name);
     if (e != NULL) {
         *type = entry_type(e);
         kr = KERN_SUCCESS;

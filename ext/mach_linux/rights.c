@@ -222,7 +222,7 @@ void ml_right_destroy(struct ml_right *right, struct ml_garbage *g)
 
 void ml_right_undo(struct ml_right *right, struct ml_garbage *g)
 {
-    struct ml_entry *e = right->origin != 0 ? ml_entry_at(right->origin) : NULL;
+    struct ml_entry *e = ml_entry_at(right->origin); /* looked at only if there is an origin */
     bool send = right->carry == ML_CARRY_SEND || right->carry == ML_CARRY_TASK;
 
     if (right->reserved) {

@@ -50,22 +50,23 @@ static void free_list_append(uint32_t index)
 /* Makes indices below `size` exist. */
 static bool table_grow(uint32_t size)
 {
-    if (size <= space.size)
+    bool fresh = space.table == NULL;
+    if (!fresh && size <= space.size)
         return true;
     if (size > INDEX_MAX)
         return false;
-    if (size > space.capacity) {
-        uint32_t capacity = space.capacity ? space.capacity : 64;
+    if (fresh || size > space.capacity) {
+        uint32_t old = fresh ? 0 : space.capacity, capacity = fresh ? 64 : old;
         while (capacity < size)
             capacity *= 2;
         struct ml_entry *table = realloc(space.table, capacity * sizeof *table);
         if (table == NULL)
             return false;
-        memset(table + space.capacity, 0, (capacity - space.capacity) * sizeof *table);
+        memset(table + old, 0, (capacity - old) * sizeof *table);
         space.table = table;
         space.capacity = capacity;
     }
-    uint32_t first = space.size ? space.size : 1;
+    uint32_t first = fresh ? 1 : space.size;
     space.size = size;
     for (uint32_t i = first; i < size; i++)
         free_list_append(i);

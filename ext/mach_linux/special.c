@@ -81,7 +81,8 @@ static void inherit(void)
     if (directory == NULL)
         return;
     while (file < 0 && (entry = readdir(directory)) != NULL) {
-        ssize_t n = readlinkat(dirfd(directory), entry->d_name, link, sizeof link - 1);
+        int fd = dirfd(directory);
+        ssize_t n = fd < 0 ? -1 : readlinkat(fd, entry->d_name, link, sizeof link - 1);
         link[n > 0 ? n : 0] = '\0';
         if (strncmp(link, FILE_LINK, strlen(FILE_LINK)) == 0)
             read_file(atoi(entry->d_name));
