@@ -42,6 +42,7 @@ help:
 	@echo 'make test-tsan      the C suites with the thread sanitizer'
 	@echo 'make mig-parity     the MIG compiler against recorded facts'
 	@echo "make header-parity  the Mach headers against recorded facts"
+	@echo "make test-macos-binary  the Python suite on the Mac extension's machine code (MACH=...)"
 	@echo 'make cross-macos    the wheels for macOS, built and checked on Linux'
 	@echo 'make docs           the documentation, in build/docs'
 	@echo 'make readme         put the transcript of the demo and the bench table into README.md'
@@ -143,6 +144,17 @@ docs: $(VENV)/built $(VENV)/docs-tools
 	$(PY) -m sphinx -q -E -W --keep-going -b html docs build/docs
 	@echo 'the documentation is in build/docs/index.html'
 
+# The x86_64 extension for macOS, loaded into this platform's interpreter. MACH is the Mach library under
+# it: tests/macos/README.md.
+MACH ?= build/macos/mach_linux/libmach_linux.so
+test-macos-binary: $(VENV)/tools
+	$(MAKE) -C ext/mach_linux BUILD=../../build/macos/mach_linux
+	$(MAKE) -C tests/macos/shim BUILD=../../../build/macos/shim
+	PYTHONPATH=tests/macos $(PY) -m machorun.environment build/macos/environment \
+	    --extension "$$($(PY) -m tools.cross_macos extension --arch x86_64 --out build/macos/cross)" \
+	    --shim build/macos/shim/libdarwin.so --mach "$(MACH)"
+	build/macos/environment/bin/python -m pytest -p machorun.plugin $(PYTEST_ARGS) tests
+
 readme: $(VENV)/built
 	$(PY) tools/render_readme.py
 
@@ -196,5 +208,5 @@ clean:
 	rm -rf $(VENV) build dist python/*.egg-info
 	find python -name '*.so' -exec rm -f {} +
 
-.PHONY: help demo test fuzz test-asan test-tsan bench lint format mig-parity header-parity mach-check mach-check-musl cross-macos docs readme build \
+.PHONY: help demo test fuzz test-asan test-tsan bench lint format mig-parity header-parity mach-check mach-check-musl cross-macos test-macos-binary docs readme build \
     sdist wheels sbom version clean
