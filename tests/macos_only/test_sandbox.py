@@ -38,6 +38,19 @@ with cp.Server() as server, server.make_send() as client, cp.ReceiveRight() as p
         assert type(check_in.port) is cp.SendRight
         print(check_in.sender.pid == os.getpid())
 """
+SPAWN = """
+child = "import child_port as cp, sys; cp.check_in_to_parent(cp.task_self()); sys.stdin.read()"
+with cp.Popen([sys.executable, "-c", child], stdin=-1) as process:
+    with process.accept(DEADLINE) as check_in:
+        print(check_in.sender.pid == process.pid, process.transport)
+"""
+INSIST = """
+try:
+    with cp.Popen([sys.executable, "-c", "pass"], transport="bootstrap"):
+        print("started")
+except cp.NotPrivileged as error:
+    print("(allow mach-register" in str(error))
+"""
 
 
 def printed(prefix: list[str], program: str) -> str:
@@ -59,3 +72,13 @@ def test_a_name_is_refused_by_the_sandbox_alone(prefix: list[str]) -> None:
 @sandboxed
 def test_what_needs_no_name_works_in_the_sandbox(prefix: list[str]) -> None:
     assert printed(prefix, IN_PROCESS) == "True"
+
+
+@sandboxed
+def test_a_child_inherits_the_right_where_its_parent_may_have_no_name(prefix: list[str]) -> None:
+    assert printed(prefix, SPAWN) == ("True inherited" if prefix else "True bootstrap")
+
+
+@sandboxed
+def test_who_insists_on_a_name_is_told_which_rule_to_grant(prefix: list[str]) -> None:
+    assert printed(prefix, INSIST) == ("True" if prefix else "started")
