@@ -18,7 +18,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from . import kqueue
+from . import inheritance, kqueue
 
 if TYPE_CHECKING:
     from .loader import Loaded
@@ -88,6 +88,10 @@ class Finder(MetaPathFinder):
             self._symbols = Symbols(self._shim, self._mach)
         return self._symbols
 
+    def mach(self) -> ctypes.CDLL | None:
+        """The Mach library, if it is in use already."""
+        return self._symbols.mach if self._symbols else None
+
     def image(self) -> Loaded:
         """Loaded once in a process: dyld does so too, for all the interpreters in it."""
         if self._image is None:
@@ -104,6 +108,7 @@ class Finder(MetaPathFinder):
             return ModuleSpec(fullname, ExtensionLoader(self), origin=self._description.name)
         if fullname == PACKAGE:
             kqueue.install(lambda: self.symbols().shim)
+            inheritance.install(self.mach)
         elif not fullname.startswith(f"{PACKAGE}."):
             return None
         place = self._package.parent.joinpath(*fullname.split("."))

@@ -32,7 +32,7 @@ class Symbols:
 
     def __init__(self, shim: Path, mach: Path) -> None:
         # The shim asks the Mach library for the descriptors behind ports.
-        self._mach = ctypes.CDLL(str(mach), mode=ctypes.RTLD_GLOBAL)
+        self.mach = ctypes.CDLL(str(mach), mode=ctypes.RTLD_GLOBAL)
         self.shim = ctypes.CDLL(str(shim))
         self._host = ctypes.CDLL(None)
 
@@ -67,7 +67,7 @@ class Symbols:
 
     def _in_mach(self, symbol: str) -> int | None:
         # What the library itself depends on, the C library say, would be found through it too.
-        return _address(self._mach, symbol) if _MACH_NAMES.fullmatch(symbol) else None
+        return _address(self.mach, symbol) if _MACH_NAMES.fullmatch(symbol) else None
 
     def _in_c_library(self, symbol: str) -> int | None:
         return _address(self._host, symbol) if symbol in SAME_IN_BOTH else None
