@@ -273,3 +273,15 @@ def test_everything_at_once_leaves_every_reference_counted() -> None:
         assert server.stats["accepted"] == threads * steps
         assert references(client) == 1
         assert references(kept) == 1
+
+
+def test_the_ends_of_a_handshake_are_closed_once() -> None:
+    """A second close would be that of whatever has the number by then."""
+    for _ in range(ROUNDS):
+        handshake = cp.Handshake()
+        run = partial(handshake.run_server, timeout=0)
+        results = together(*[handshake.close] * 3, *[run] * 3)
+        assert results[:3] == [None] * 3
+        ran = [error for error in results[3:] if type(error) is not ValueError]
+        # Its other end is closed: by the one that runs, or by close() just before.
+        assert len(ran) <= 1 and all(type(error) in (cp.PeerGone, cp.TimedOut) for error in ran)

@@ -79,9 +79,12 @@ class Handshake:
     started within inheriting().
     """
 
+    # Each is in the instance's dictionary while the handshake owns it. Whoever pops it owns it
+    # then: one caller alone, since another thread that pops finds nothing.
+    _client_read_fd = _server_write_fd = -1
+    _offer: tuple[ReceiveRight, Invitation] | None = None
+
     def __init__(self, *, transport: Transport = "auto") -> None:
-        self._client_read_fd = self._server_write_fd = -1
-        self._offer: tuple[ReceiveRight, Invitation] | None = None
         check_transport(transport)
         self._transport: Transport = transport
         self._pid = os.getpid()
@@ -163,8 +166,9 @@ class Handshake:
         _open(self._server_write_fd)
         if self._offer is None and self._transport == "inherited":
             raise ValueError("the client must be started within inheriting()")
-        offer, self._offer = self._offer, None
-        fd = self._take("_server_write_fd", "_client_read_fd")
+        fd = self._take("_server_write_fd")
+        offer = self.__dict__.pop("_offer", None)
+        self.close()
         return _run_server(fd, offer, kinds, deadline, cancel, expected_pid)
 
     def run_client(
@@ -177,7 +181,8 @@ class Handshake:
     ) -> None:
         """Hand the right over; see run_client_for_fd()."""
         deadline = Deadline(timeout)
-        fd = self._take("_client_read_fd", "_server_write_fd")
+        fd = self._take("_client_read_fd")
+        self.close()
         # Who made the handshake has inherited nothing for it; a process forked from that one may.
         may_inherit = os.getpid() != self._pid
         _run_client(fd, port, disposition, deadline, cancel, may_inherit)
@@ -247,12 +252,11 @@ class Handshake:
 
     def close(self) -> None:
         """Close the ends that are still here, and the port if it was not used. Twice is fine."""
-        offer, self._offer = self._offer, None
+        offer = self.__dict__.pop("_offer", None)
         if offer is not None:
             offer[0].close()
         for end in ("_client_read_fd", "_server_write_fd"):
-            fd = getattr(self, end)
-            setattr(self, end, -1)
+            fd = self.__dict__.pop(end, -1)
             if fd >= 0:
                 os.close(fd)
 
@@ -270,12 +274,9 @@ class Handshake:
     def __del__(self) -> None:
         self.close()
 
-    def _take(self, ours: str, theirs: str) -> int:
-        """Our end, which the caller now owns; the other is closed."""
-        fd = _open(getattr(self, ours))
-        setattr(self, ours, -1)
-        self.close()
-        return fd
+    def _take(self, ours: str) -> int:
+        """Our end, which the caller now owns and has to close."""
+        return _open(self.__dict__.pop(ours, -1))
 
 
 def _open(fd: int) -> int:
