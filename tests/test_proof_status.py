@@ -48,6 +48,7 @@ def test_each_job_that_it_names_is_in_a_workflow(page: str) -> None:
 
 
 def test_each_claim_says_how_it_is_shown(page: str) -> None:
-    way = re.compile(r"\b(read|compiled|layout|binary|same source|inferred|recorded)\b|`[^`]+`")
+    ways = "read|compiled|layout|binary|same source|machine code|inferred|recorded"
+    way = re.compile(rf"\b({ways})\b|`[^`]+`")
     for claim, shown, _ in claims(page):
         assert way.search(shown), claim
