@@ -458,13 +458,16 @@ static mach_msg_return_t write_file(int file, const struct ml_outbound *out)
     return MACH_MSG_SUCCESS;
 }
 
-mach_msg_return_t ml_outbound_spill(struct ml_outbound *out)
+bool ml_outbound_is_long(const struct ml_outbound *out)
 {
     size_t total = 0;
     for (uint32_t i = 0; i < out->n_pieces; i++)
         total += out->pieces[i].iov_len;
-    if (total <= SOCKET_MAX)
-        return MACH_MSG_SUCCESS;
+    return total > SOCKET_MAX;
+}
+
+mach_msg_return_t ml_outbound_spill(struct ml_outbound *out)
+{
     int file = memfd_create("mach-message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (file < 0) {
         ml_refused("memfd_create", errno);

@@ -59,7 +59,9 @@ mach_msg_return_t ml_outbound_copyin(struct ml_outbound *out, const mach_msg_hea
                                      uint32_t size);
 #define ML_SENT_AND_DESTROYED (-1) /* not one of Mach's codes */
 
-/* Makes the memory file of a packet that is too long for a socket; the lock is not held. */
+/* Is the packet too long for a socket? */
+bool ml_outbound_is_long(const struct ml_outbound *out);
+/* Puts the packet into a memory file; the lock is not held. */
 mach_msg_return_t ml_outbound_spill(struct ml_outbound *out);
 
 typedef void (*ml_right_end)(struct ml_right *right, struct ml_garbage *g);

@@ -326,6 +326,7 @@ static enum taken take(struct ml_receiver *r, mach_msg_option_t option, mach_msg
         result = FAILED;
         break;
     case EPIPE: /* somebody shut the shared sending end down: no message will ever come */
+        ml_receiver_severed(r);
         *failure = MACH_RCV_PORT_DIED;
         result = FAILED;
         break;
@@ -457,8 +458,10 @@ mach_msg_return_t ml_receive(mach_msg_header_t *buffer, mach_msg_option_t option
         } else {
             mr = receive_from(r, buffer, option, size, &in, deadline);
         }
-        /* Another thread may have been quicker, or the member may just have gone. */
-        if (set == NULL || (mr != MACH_RCV_TIMED_OUT && mr != MACH_RCV_PORT_CHANGED))
+        /* Another thread may have been quicker, or the member may just have gone; or it has no
+         * senders left, which says nothing of the others. */
+        if (set == NULL ||
+            (mr != MACH_RCV_TIMED_OUT && mr != MACH_RCV_PORT_CHANGED && mr != MACH_RCV_PORT_DIED))
             break;
         ml_lock();
         ml_receiver_release(r, &g);

@@ -343,14 +343,12 @@ static uint64_t source_event(const struct ml_receiver *r, uint32_t slot)
     return (uint64_t)r->sources[slot].generation << 32 | (slot + EVENT_SOURCE_FIRST);
 }
 
-int ml_receiver_epoll(struct ml_receiver *r)
+static bool make_epoll(struct ml_receiver *r)
 {
-    if (r->epoll >= 0)
-        return r->epoll;
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     if (epoll < 0) {
         ml_refused("epoll_create1", errno);
-        return -1;
+        return false;
     }
     bool ok = r->rx < 0 || watch(epoll, r->rx, EVENT_CHANNEL);
     for (uint32_t i = 0; ok && i < r->n_slots; i++)
@@ -360,12 +358,34 @@ int ml_receiver_epoll(struct ml_receiver *r)
         int error = errno;
         close(epoll);
         errno = error;
-        return -1;
+        return false;
     }
     r->epoll = epoll;
     if (r->stash != NULL)
         show_stash(r);
-    return epoll;
+    return true;
+}
+
+int ml_receiver_epoll(struct ml_receiver *r)
+{
+    if (r->epoll >= 0 && !r->behind)
+        return r->epoll;
+    if (r->epoll < 0 && !make_epoll(r))
+        return -1;
+    r->behind = !ml_sets_follow(r);
+    return r->behind ? -1 : r->epoll;
+}
+
+int ml_receiver_watched(struct ml_receiver *r)
+{
+    bool plain = r->epoll < 0 && r->n_sources == 0 && r->stash == NULL;
+    return plain ? r->rx : ml_receiver_epoll(r);
+}
+
+void ml_receiver_severed(struct ml_receiver *r)
+{
+    if (r->memberships != NULL && ml_receiver_epoll(r) >= 0)
+        (void)epoll_ctl(r->epoll, EPOLL_CTL_DEL, r->rx, NULL);
 }
 
 static bool slot_allocate(struct ml_receiver *r, uint32_t *slot)
@@ -536,6 +556,11 @@ static int stash_at(struct ml_stash **where, struct ml_packet *packet)
 
 int ml_receiver_stash(struct ml_receiver *r, struct ml_packet *packet)
 {
+    /* A set that watches the channel alone would not see it. */
+    if (r->memberships != NULL && ml_receiver_epoll(r) < 0) {
+        ml_packet_drop(packet);
+        return ENOMEM;
+    }
     int error = stash_at(&r->stash, packet);
     if (error == 0)
         show_stash(r);

@@ -65,14 +65,15 @@ struct ml_receiver {
     bool strict;
     struct ml_generation *generations; /* the senders' pipes */
     unsigned n_generations;
-    struct ml_live *live;           /* NULL: the next send right that leaves makes a new pipe */
-    struct ml_port *no_senders;     /* send-once right to notify, or NULL */
-    struct ml_port *port_destroyed; /* the same, for PORT_DESTROYED */
-    struct ml_membership *memberships;
+    struct ml_live *live;              /* NULL: the next send right that leaves makes a new pipe */
+    struct ml_port *no_senders;        /* send-once right to notify, or NULL */
+    struct ml_port *port_destroyed;    /* the same, for PORT_DESTROYED */
+    struct ml_membership *memberships; /* changed only with `lock` held too, read with either */
 
     /* `lock` guards these. */
     pthread_mutex_t lock;
     bool alive;
+    bool behind; /* a set does not watch `epoll` yet */
     int rx;
     int epoll; /* −1 until needed */
     uint32_t seqno;
@@ -133,6 +134,11 @@ bool ml_receiver_add_generation(struct ml_receiver *r, int read_end, struct ml_g
 /* The descriptor that polls readable while something may be waiting; made at the first use. −1:
  * errno. */
 int ml_receiver_epoll(struct ml_receiver *r);
+/* What a set has to watch: the channel alone, as long as that is all there is to wait for. −1:
+ * errno. */
+int ml_receiver_watched(struct ml_receiver *r);
+/* Somebody shut the sending end down for all: sets are not to be told of it for ever. */
+void ml_receiver_severed(struct ml_receiver *r);
 /* Reads the next packet without waiting, as ml_packet_read() does. An unused send-once right that
  * went away counts as its notification. */
 int ml_receiver_next(struct ml_receiver *r, struct ml_packet *packet);

@@ -150,9 +150,16 @@ static mach_msg_return_t send_opened(struct ml_outbound *out, mach_msg_header_t 
         return MACH_MSG_SUCCESS;
     if (mr != MACH_MSG_SUCCESS)
         return mr;
-    mr = ml_outbound_spill(out);
+    if (ml_outbound_is_long(out))
+        mr = ml_outbound_spill(out);
     if (mr == MACH_MSG_SUCCESS)
         mr = transmit(out, option, deadline, &waited);
+    if (mr == MACH_SEND_TOO_LARGE && out->file < 0) {
+        /* Any holder of the port's sending end can shrink its buffer, for all of them. */
+        mr = ml_outbound_spill(out);
+        if (mr == MACH_MSG_SUCCESS)
+            mr = transmit(out, option, deadline, &waited);
+    }
     ml_lock();
     mr = conclude(out, m, mr, waited);
     ml_unlock();

@@ -18,6 +18,8 @@ struct ml_membership {
     struct ml_pset *set;
     struct ml_receiver *receiver;
     uint32_t slot;
+    int fd;                     /* of the receiver's, which the set's epoll watches */
+    uint64_t event;             /* what it says of it */
     struct ml_membership *next; /* of the same receiver */
 };
 
@@ -114,42 +116,74 @@ static void slot_free(struct ml_pset *set, uint32_t slot)
     set->free_slot = slot;
 }
 
+static bool watch(const struct ml_membership *m, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = m->event};
+    if (epoll_ctl(m->set->epoll, EPOLL_CTL_ADD, fd, &event) == 0)
+        return true;
+    ml_refused("epoll_ctl", errno);
+    return false;
+}
+
 kern_return_t ml_set_insert(struct ml_pset *set, struct ml_receiver *r)
 {
     uint32_t slot;
 
     if (find(set, r) != NULL)
         return KERN_ALREADY_IN_SET;
-    pthread_mutex_lock(&r->lock);
-    int epoll = ml_receiver_epoll(r);
-    pthread_mutex_unlock(&r->lock);
-    struct ml_membership *m = epoll < 0 ? NULL : malloc(sizeof *m);
+    struct ml_membership *m = malloc(sizeof *m);
     if (m == NULL || !slot_allocate(set, &slot)) {
         free(m);
         return KERN_RESOURCE_SHORTAGE;
     }
-    struct epoll_event event = {.events = EPOLLIN,
-                                .data.u64 = (uint64_t)set->slots[slot].generation << 32 | slot};
-    if (epoll_ctl(set->epoll, EPOLL_CTL_ADD, epoll, &event) != 0) {
-        ml_refused("epoll_ctl", errno);
+    *m = (struct ml_membership){.set = set,
+                                .receiver = r,
+                                .slot = slot,
+                                .event = (uint64_t)set->slots[slot].generation << 32 | slot};
+    pthread_mutex_lock(&r->lock);
+    m->fd = ml_receiver_watched(r);
+    bool joined = m->fd >= 0 && watch(m, m->fd);
+    if (joined) {
+        m->next = r->memberships;
+        r->memberships = m;
+    }
+    pthread_mutex_unlock(&r->lock);
+    if (!joined) {
         slot_free(set, slot);
         free(m);
         return KERN_RESOURCE_SHORTAGE;
     }
-    *m = (struct ml_membership){.set = set, .receiver = r, .slot = slot, .next = r->memberships};
-    r->memberships = m;
     set->slots[slot].member = m;
     set->n_members++;
     return KERN_SUCCESS;
 }
 
+bool ml_sets_follow(struct ml_receiver *r)
+{
+    bool all = true;
+    for (struct ml_membership *m = r->memberships; m != NULL; m = m->next) {
+        if (m->fd == r->epoll)
+            continue;
+        if (watch(m, r->epoll)) {
+            (void)epoll_ctl(m->set->epoll, EPOLL_CTL_DEL, m->fd, NULL);
+            m->fd = r->epoll;
+        } else {
+            all = false;
+        }
+    }
+    return all;
+}
+
 static void leave(struct ml_membership *m)
 {
-    struct ml_membership **link = &m->receiver->memberships;
+    struct ml_receiver *r = m->receiver;
+    struct ml_membership **link = &r->memberships;
+    pthread_mutex_lock(&r->lock);
     while (*link != m)
         link = &(*link)->next;
     *link = m->next;
-    (void)epoll_ctl(m->set->epoll, EPOLL_CTL_DEL, m->receiver->epoll, NULL);
+    (void)epoll_ctl(m->set->epoll, EPOLL_CTL_DEL, m->fd, NULL);
+    pthread_mutex_unlock(&r->lock);
     slot_free(m->set, m->slot);
     m->set->n_members--;
     free(m);

@@ -1,4 +1,4 @@
-"""mach_linux at the limits of the system, and on a kernel or in a sandbox that lacks something."""
+"""mach_linux at limits of the system, in a sandbox that lacks something, among hostile peers."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="mach_linux is f
 SOURCES = {
     "limits": ["limits.c"],
     "restricted": ["restricted.c", "refuse.c"],
+    "hostile": ["hostile.c"],
 }
 
 
