@@ -21,7 +21,7 @@ def install(mach: Callable[[], ctypes.CDLL | None]) -> None:
     """`mach` gives the library, once it is in this process."""
     import _posixsubprocess
 
-    original = _posixsubprocess.fork_exec
+    original: Callable[..., int] = _posixsubprocess.fork_exec
 
     def fork_exec(*arguments: Any) -> int:
         keep = {*arguments[FDS_TO_KEEP], *_inherited(mach())}

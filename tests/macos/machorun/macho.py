@@ -19,6 +19,7 @@ from .image import (
 )
 
 THREAD_DESCRIPTOR = 24
+WRITE = 2
 _FLAT_ORDINAL = -2
 
 
@@ -29,7 +30,7 @@ def read_image(path: Path) -> Image:
     if not isinstance(binary, lief.MachO.Binary):
         raise UnsupportedImageError(f"{path} is no Mach-O file with code for x86_64")
     segments = [
-        Segment(s.virtual_address, s.virtual_size, s.file_offset, s.file_size, s.init_protection)
+        Segment(s.virtual_address, s.virtual_size, s.file_offset, s.file_size, _protection(s))
         for s in binary.segments
     ]
     if binary.imagebase != 0:
@@ -43,6 +44,12 @@ def read_image(path: Path) -> Image:
         exports=exports,
         thread_locals=_thread_locals(binary),
     )
+
+
+def _protection(segment: lief.MachO.SegmentCommand) -> int:
+    """Pointers that only the loader writes are in segments that are read-only afterwards."""
+    read_only = segment.flags & int(lief.MachO.SegmentCommand.FLAGS.READ_ONLY)
+    return segment.init_protection & ~(WRITE if read_only else 0)
 
 
 def _rebases(binary: lief.MachO.Binary) -> Iterator[Rebase]:
