@@ -15,13 +15,8 @@
 #include "errors.h"
 #include "guard.h"
 #include "right.h"
+#include "send_wait.h"
 #include "stub_user.h"
-
-/* With a CancelToken a blocked send comes up for air this often: no platform can wait for room in
- * a queue and for a descriptor at once. Without one, a signal is all that can end the wait early.
- */
-#define SLICE_CANCELLABLE_MS 20
-#define SLICE_LONGEST_MS (60 * 60 * 1000)
 
 struct check_in_call {
     struct module_state *state;
@@ -36,57 +31,27 @@ struct check_in_call {
     struct stub_send send;
 };
 
-static bool disposition_moves(mach_msg_type_name_t disposition)
-{
-    return disposition == MACH_MSG_TYPE_MOVE_RECEIVE || disposition == MACH_MSG_TYPE_MOVE_SEND ||
-           disposition == MACH_MSG_TYPE_MOVE_SEND_ONCE;
-}
-
 /* --- arguments -------------------------------------------------------------------------------- */
-
-#define BIT(disposition) (1u << (disposition))
-
-/* What each kind of right can be sent as. A dead name arrives as MACH_PORT_DEAD. */
-static const unsigned fitting[RIGHT_KINDS] = {
-    [RIGHT_SEND] = BIT(MACH_MSG_TYPE_MOVE_SEND) | BIT(MACH_MSG_TYPE_COPY_SEND),
-    [RIGHT_SEND_ONCE] = BIT(MACH_MSG_TYPE_MOVE_SEND_ONCE),
-    [RIGHT_RECEIVE] = BIT(MACH_MSG_TYPE_MOVE_RECEIVE) | BIT(MACH_MSG_TYPE_MAKE_SEND) |
-                      BIT(MACH_MSG_TYPE_MAKE_SEND_ONCE),
-    [RIGHT_DEAD_NAME] = BIT(MACH_MSG_TYPE_MOVE_SEND) | BIT(MACH_MSG_TYPE_MOVE_SEND_ONCE) |
-                        BIT(MACH_MSG_TYPE_COPY_SEND),
-};
-
-static const unsigned fitting_names =
-    BIT(MACH_MSG_TYPE_MOVE_RECEIVE) | BIT(MACH_MSG_TYPE_MOVE_SEND) |
-    BIT(MACH_MSG_TYPE_MOVE_SEND_ONCE) | BIT(MACH_MSG_TYPE_COPY_SEND) |
-    BIT(MACH_MSG_TYPE_MAKE_SEND) | BIT(MACH_MSG_TYPE_MAKE_SEND_ONCE);
-
-static int disposition_default(struct check_in_call *call, PyObject *port)
-{
-    if (call->port && call->port->kind == RIGHT_SEND_ONCE)
-        call->disposition = MACH_MSG_TYPE_MOVE_SEND_ONCE;
-    else if (port == Py_None || (call->port && call->port->kind != RIGHT_RECEIVE))
-        call->disposition = MACH_MSG_TYPE_COPY_SEND;
-    else {
-        PyErr_SetString(PyExc_TypeError,
-                        "a disposition must be given for a ReceiveRight or a port name");
-        return -1;
-    }
-    return 0;
-}
 
 static int disposition_from_argument(struct check_in_call *call, PyObject *port,
                                      PyObject *disposition)
 {
     int value;
-    if (arg_is_none(disposition))
-        return disposition_default(call, port);
+    if (call->port)
+        return right_disposition(call->port, disposition, &call->disposition);
+    if (arg_is_none(disposition) && port == Py_None) {
+        call->disposition = MACH_MSG_TYPE_COPY_SEND;
+        return 0;
+    }
+    if (arg_is_none(disposition)) {
+        PyErr_SetString(PyExc_TypeError, "a disposition must be given for a port name");
+        return -1;
+    }
     if (arg_int(disposition, "disposition", &value) < 0)
         return -1;
-    unsigned allowed = call->port ? fitting[call->port->kind] : fitting_names;
-    if (value < 0 || value > 31 || !(allowed & BIT(value))) {
-        PyErr_Format(PyExc_ValueError, "disposition %d does not fit %s%R", value,
-                     call->port ? "" : "the port given as ", port);
+    if (value < MACH_MSG_TYPE_MOVE_RECEIVE || value > MACH_MSG_TYPE_MAKE_SEND_ONCE) {
+        PyErr_Format(PyExc_ValueError, "disposition %d does not fit the port given as %R", value,
+                     port);
         return -1;
     }
     call->disposition = (mach_msg_type_name_t)value;
@@ -190,33 +155,6 @@ static void server_let_go(struct check_in_call *call, bool consumed, mach_port_n
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
-/* Sends the returned message until it is queued (0) or the call must end (-1, exception set). */
-static int call_send_again(struct check_in_call *call, mach_msg_return_t *result)
-{
-    while (*result != MACH_MSG_SUCCESS) {
-        mach_msg_return_t code = *result & ~MACH_MSG_MASK;
-        if (code == MACH_SEND_INTERRUPTED) {
-            if (PyErr_CheckSignals() < 0)
-                return -1;
-        } else if (code != MACH_SEND_TIMED_OUT) {
-            error_set(call->state, "mach_msg", *result, NULL);
-            return -1;
-        }
-        if (cancel_check(call->state, call->cancel) < 0)
-            return -1;
-        if (deadline_passed(call->deadline)) {
-            error_set(call->state, "mach_msg", MACH_SEND_TIMED_OUT, NULL);
-            return -1;
-        }
-        uint32_t slice = deadline_left_ms(call->deadline,
-                                          call->cancel ? SLICE_CANCELLABLE_MS : SLICE_LONGEST_MS);
-        mach_msg_return_t again;
-        Py_BEGIN_ALLOW_THREADS again = stub_send_again(&call->send, slice);
-        Py_END_ALLOW_THREADS *result = again;
-    }
-    return 0;
-}
-
 /* A returned message was given up: drops the references that the kernel added, and hands what it
  * took from a MOVE_* back. `result` is that of the last attempt. */
 static void call_take_back(struct check_in_call *call, mach_msg_return_t result)
@@ -256,7 +194,8 @@ static int call_send(struct check_in_call *call)
         error_set(call->state, "mach_msg", result, NULL);
         return -1;
     }
-    if (call_send_again(call, &result) < 0) {
+    if (send_until_queued(call->state, &call->send.message.Head, sizeof call->send.message,
+                          call->cancel, call->deadline, &result) < 0) {
         call_take_back(call, result);
         return -1;
     }

@@ -39,7 +39,7 @@ static PyStructSequence_Desc audit_token_desc = {
     8,
 };
 
-static PyObject *audit_token_make(struct module_state *state, audit_token_t token)
+PyObject *audit_token_make(struct module_state *state, audit_token_t token)
 {
     const long long values[] = {
         audit_token_to_pid(token),  audit_token_to_pidversion(token), audit_token_to_euid(token),
@@ -59,26 +59,11 @@ static PyObject *audit_token_make(struct module_state *state, audit_token_t toke
 
 /* --- CheckIn ---------------------------------------------------------------------------------- */
 
-static PyObject *port_object_steal(struct module_state *state, mach_port_name_t port,
-                                   mach_msg_type_name_t disposition)
-{
-    if (port == MACH_PORT_NULL)
-        return Py_NewRef(Py_None);
-    enum right_kind kind = RIGHT_SEND;
-    if (port == MACH_PORT_DEAD)
-        kind = RIGHT_DEAD_NAME;
-    else if (disposition == MACH_MSG_TYPE_PORT_RECEIVE)
-        kind = RIGHT_RECEIVE;
-    else if (disposition == MACH_MSG_TYPE_PORT_SEND_ONCE)
-        kind = RIGHT_SEND_ONCE;
-    return (PyObject *)right_steal(state, kind, port);
-}
-
 PyObject *check_in_object_steal(struct module_state *state, mach_port_name_t port,
                                 mach_msg_type_name_t disposition, uint64_t token,
                                 const audit_token_t *sender)
 {
-    PyObject *port_object = port_object_steal(state, port, disposition);
+    PyObject *port_object = right_arrived(state, port, disposition);
     if (!port_object)
         return NULL;
     struct check_in_object *result = PyObject_New(struct check_in_object, state->check_in_type);

@@ -9,6 +9,9 @@ PyObject *check_in_object_steal(struct module_state *state, mach_port_name_t por
                                 mach_msg_type_name_t disposition, uint64_t token,
                                 const audit_token_t *sender);
 
+/* A new AuditToken. */
+PyObject *audit_token_make(struct module_state *state, audit_token_t token);
+
 int check_in_object_add(PyObject *module, struct module_state *state);
 
 #endif

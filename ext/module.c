@@ -97,6 +97,7 @@ static int module_exec(PyObject *module)
         task_add(module, state) < 0 || cancel_add(module, state) < 0 ||
         check_in_add(module, state) < 0 || server_add(module, state) < 0 ||
         bootstrap_add(module, state) < 0 || registered_add(module, state) < 0 ||
+        messages_add(module, state) < 0 || notifications_add(module, state) < 0 ||
         constants_add(module) < 0)
         return -1;
     return fork_hook_add(module);
@@ -114,6 +115,9 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->audit_token_type);
     Py_VISIT(state->check_in_type);
     Py_VISIT(state->server_core_type);
+    Py_VISIT(state->message_type);
+    for (int i = 0; i < NOTIFICATION_KINDS; i++)
+        Py_VISIT(state->notification_types[i]);
     return 0;
 }
 
@@ -129,6 +133,9 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->audit_token_type);
     Py_CLEAR(state->check_in_type);
     Py_CLEAR(state->server_core_type);
+    Py_CLEAR(state->message_type);
+    for (int i = 0; i < NOTIFICATION_KINDS; i++)
+        Py_CLEAR(state->notification_types[i]);
     return 0;
 }
 

@@ -5,6 +5,8 @@
  * transition that leaves nobody responsible for the name releases it. */
 #include "right.h"
 
+#include "args.h"
+
 #define WORD_OPEN (UINT64_C(1) << 63)   /* the object owns the right and may be used */
 #define WORD_MOVING (UINT64_C(1) << 62) /* a call may give the right away */
 #define WORD_RELEASE                                                                               \
@@ -14,7 +16,7 @@
 #define WORD_PINS (UINT64_C(0xffffff) << 32)
 
 const char *const right_kind_names[RIGHT_KINDS] = {"SendRight", "SendOnceRight", "ReceiveRight",
-                                                   "DeadName"};
+                                                   "DeadName", "PortSet"};
 
 static mach_port_name_t word_name(uint64_t word)
 {
@@ -32,6 +34,8 @@ void right_name_release(enum right_kind kind, mach_port_name_t name)
      * port died, a user reference of a dead name. */
     if (kind == RIGHT_RECEIVE)
         (void)mach_port_destruct(mach_task_self(), name, 0, 0);
+    else if (kind == RIGHT_PORT_SET)
+        (void)mach_port_mod_refs(mach_task_self(), name, MACH_PORT_RIGHT_PORT_SET, -1);
     else
         (void)mach_port_deallocate(mach_task_self(), name);
 }
@@ -111,6 +115,7 @@ void right_move_end(struct right *right)
 {
     /* Nobody else changes a word that is MOVING but to ask for a release, which is now moot. */
     atomic_store(&right->word, 0);
+    port_descriptor_drop(&right->descriptor, right->state);
 }
 
 void right_move_give_back(struct right *right, mach_port_name_t name)
@@ -133,6 +138,7 @@ void right_close(struct right *right)
             return;
         next = word & (WORD_PINS | WORD_MOVING) ? (word & ~WORD_OPEN) | WORD_RELEASE : 0;
     } while (!atomic_compare_exchange_weak(&right->word, &word, next));
+    port_descriptor_drop(&right->descriptor, right->state);
     if (next == 0)
         right_release_now(right, word_name(word));
 }
@@ -147,6 +153,7 @@ int right_detach(struct right *right, mach_port_name_t *name)
             return fail_in_use(right);
     } while (!atomic_compare_exchange_weak(&right->word, &word, 0));
     *name = word_name(word);
+    port_descriptor_drop(&right->descriptor, right->state);
     return 0;
 }
 
@@ -163,7 +170,10 @@ static struct right *right_new(struct module_state *state, PyTypeObject *type, e
     right->generation = atomic_load_explicit(&state->generation, memory_order_relaxed);
     right->kind = kind;
     right->from_bootstrap = false;
+    right->members = NULL;
+    port_descriptor_init(&right->descriptor);
     atomic_init(&right->word, WORD_OPEN | name);
+    atomic_init(&right->dropped, 0);
     return right;
 }
 
@@ -198,4 +208,60 @@ struct right *right_expect(struct module_state *state, PyObject *object, enum ri
     PyErr_Format(PyExc_TypeError, "%s must be a %s, not %R", what, right_kind_names[kind],
                  (PyObject *)Py_TYPE(object));
     return NULL;
+}
+
+PyObject *right_arrived(struct module_state *state, mach_port_name_t name,
+                        mach_msg_type_name_t disposition)
+{
+    if (name == MACH_PORT_NULL)
+        return Py_NewRef(Py_None);
+    enum right_kind kind = RIGHT_SEND;
+    if (name == MACH_PORT_DEAD)
+        kind = RIGHT_DEAD_NAME;
+    else if (disposition == MACH_MSG_TYPE_PORT_RECEIVE)
+        kind = RIGHT_RECEIVE;
+    else if (disposition == MACH_MSG_TYPE_PORT_SEND_ONCE)
+        kind = RIGHT_SEND_ONCE;
+    return (PyObject *)right_steal(state, kind, name);
+}
+
+/* --- how a right travels --------------------------------------------------------------------- */
+
+#define BIT(disposition) (1u << (disposition))
+
+/* What each kind of right can be sent as. A dead name arrives as MACH_PORT_DEAD. */
+static const unsigned fitting[RIGHT_KINDS] = {
+    [RIGHT_SEND] = BIT(MACH_MSG_TYPE_MOVE_SEND) | BIT(MACH_MSG_TYPE_COPY_SEND),
+    [RIGHT_SEND_ONCE] = BIT(MACH_MSG_TYPE_MOVE_SEND_ONCE),
+    [RIGHT_RECEIVE] = BIT(MACH_MSG_TYPE_MOVE_RECEIVE) | BIT(MACH_MSG_TYPE_MAKE_SEND) |
+                      BIT(MACH_MSG_TYPE_MAKE_SEND_ONCE),
+    [RIGHT_DEAD_NAME] = BIT(MACH_MSG_TYPE_MOVE_SEND) | BIT(MACH_MSG_TYPE_MOVE_SEND_ONCE) |
+                        BIT(MACH_MSG_TYPE_COPY_SEND),
+};
+
+int right_disposition(const struct right *right, PyObject *argument,
+                      mach_msg_type_name_t *disposition)
+{
+    int value;
+    if (fitting[right->kind] == 0) {
+        PyErr_Format(PyExc_TypeError, "a %s cannot be sent", right_kind_names[right->kind]);
+        return -1;
+    }
+    if (arg_is_none(argument) && right->kind == RIGHT_RECEIVE) {
+        PyErr_SetString(PyExc_TypeError, "a disposition must be given for a ReceiveRight");
+        return -1;
+    }
+    if (arg_is_none(argument)) {
+        *disposition =
+            right->kind == RIGHT_SEND_ONCE ? MACH_MSG_TYPE_MOVE_SEND_ONCE : MACH_MSG_TYPE_COPY_SEND;
+        return 0;
+    }
+    if (arg_int(argument, "disposition", &value) < 0)
+        return -1;
+    if (value < 0 || value > 31 || !(fitting[right->kind] & BIT(value))) {
+        PyErr_Format(PyExc_ValueError, "disposition %d does not fit %R", value, (PyObject *)right);
+        return -1;
+    }
+    *disposition = (mach_msg_type_name_t)value;
+    return 0;
 }

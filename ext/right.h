@@ -1,9 +1,9 @@
 /* Right objects: what owns a Mach right in Python.
  *
  * A right object owns exactly one user reference to a send right, a send-once right or a dead name,
- * or the receive right, under `name`. All that says whether it still does lives in one atomic word,
- * so that an operation takes the name out, or keeps others from taking it out, in one step, with or
- * without the GIL:
+ * the receive right or a port set, under `name`. All that says whether it still does lives in one
+ * atomic word, so that an operation takes the name out, or keeps others from taking it out, in one
+ * step, with or without the GIL:
  *
  *   pin … unpin       other threads' close() is put off until the call that uses the name is over
  *   move_begin … end  this call alone may give the right away; on failure it is given back
@@ -15,6 +15,7 @@
 #ifndef CHILD_PORT_RIGHT_H
 #define CHILD_PORT_RIGHT_H
 
+#include "port_descriptor.h"
 #include "state.h"
 
 struct right {
@@ -22,9 +23,12 @@ struct right {
     PyObject *weak_references;
     struct module_state *state;
     _Atomic(uint64_t) word;
+    _Atomic(uint64_t) dropped; /* messages to a receive right that were nothing to show */
     uint32_t generation;
     enum right_kind kind;
-    bool from_bootstrap; /* a receive right that bootstrap check-in gave */
+    struct port_descriptor descriptor; /* of a receive right or a port set */
+    PyObject *members;                 /* of a port set: its ReceiveRight objects by their names */
+    bool from_bootstrap;               /* a receive right that bootstrap check-in gave */
 };
 
 /* The types' names, for messages. */
@@ -42,6 +46,23 @@ struct right *right_from_object(struct module_state *state, PyObject *object);
 /* Is `object` a right of this kind? Sets TypeError, naming `what`, if not. */
 struct right *right_expect(struct module_state *state, PyObject *object, enum right_kind kind,
                            const char *what);
+
+/* How the right is to travel: what the argument says, if it fits this kind, or the kind's default
+ * if it is NULL or None. 0, or -1 with TypeError, ValueError or OverflowError set. */
+int right_disposition(const struct right *right, PyObject *argument,
+                      mach_msg_type_name_t *disposition);
+
+/* Does a send with this disposition take the right away from its object? */
+static inline bool disposition_moves(mach_msg_type_name_t disposition)
+{
+    return disposition == MACH_MSG_TYPE_MOVE_RECEIVE || disposition == MACH_MSG_TYPE_MOVE_SEND ||
+           disposition == MACH_MSG_TYPE_MOVE_SEND_ONCE;
+}
+
+/* What arrived in a message under this name, as an object that owns it: None for no port, a
+ * DeadName for one that died on its way. On failure the right is released. */
+PyObject *right_arrived(struct module_state *state, mach_port_name_t name,
+                        mach_msg_type_name_t disposition);
 
 /* Each: 0, or -1 with ValueError set (closed, or in use by another thread). */
 int right_pin(struct right *right, mach_port_name_t *name);

@@ -4,6 +4,9 @@
 
 #include "args.h"
 #include "errors.h"
+#include "message.h"
+#include "notification.h"
+#include "port_set.h"
 
 /* --- methods of every kind ------------------------------------------------------------------- */
 
@@ -72,6 +75,71 @@ static PyObject *right_repr(PyObject *self)
                                 (unsigned)name);
 }
 
+/* --- what only some kinds have ---------------------------------------------------------------- */
+
+const char right_fileno_doc[] =
+    "fileno($self, /)\n--\n\n"
+    "A descriptor that polls readable while a message may wait; owned by this object until it is\n"
+    "closed. Follow it with receive(timeout=0), which may still find nothing.";
+
+PyObject *right_fileno_method(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct right *right = (struct right *)self;
+    mach_port_name_t name;
+    if (right_pin(right, &name) < 0)
+        return NULL;
+    PyObject *result = port_descriptor_get(&right->descriptor, right->state, name);
+    right_unpin(right);
+    return result;
+}
+
+const char right_dropped_doc[] =
+    "How many messages receive() destroyed that were nothing to show: forged notifications.";
+
+PyObject *right_get_dropped(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLongLong(atomic_load(&((struct right *)self)->dropped));
+}
+
+/* The methods that are coroutines, or made of other methods, are written in Python: a function of
+ * this name in the module child_port._messages. */
+static PyObject *forward(PyObject *self, const char *name, PyObject *const *args, Py_ssize_t nargs,
+                         PyObject *kwnames)
+{
+    Py_ssize_t keywords = kwnames ? PyTuple_Size(kwnames) : 0;
+    PyObject *module = PyImport_ImportModule("child_port._messages");
+    PyObject *function = module ? PyObject_GetAttrString(module, name) : NULL;
+    PyObject *positional = function ? PyTuple_New(nargs + 1) : NULL;
+    PyObject *named = positional ? PyDict_New() : NULL;
+    PyObject *result = NULL;
+    bool failed = named == NULL;
+    if (positional)
+        PyTuple_SetItem(positional, 0, Py_NewRef(self));
+    for (Py_ssize_t i = 0; positional && i < nargs; i++)
+        PyTuple_SetItem(positional, i + 1, Py_NewRef(args[i]));
+    for (Py_ssize_t i = 0; !failed && i < keywords; i++)
+        failed = PyDict_SetItem(named, PyTuple_GetItem(kwnames, i), args[nargs + i]) < 0;
+    if (!failed)
+        result = PyObject_Call(function, positional, named);
+    Py_XDECREF(named);
+    Py_XDECREF(positional);
+    Py_XDECREF(function);
+    Py_XDECREF(module);
+    return result;
+}
+
+#define FORWARD(name)                                                                              \
+    static PyObject *forward_##name(PyObject *self, PyObject *const *args, Py_ssize_t nargs,       \
+                                    PyObject *kwnames)                                             \
+    {                                                                                              \
+        return forward(self, #name, args, nargs, kwnames);                                         \
+    }
+
+FORWARD(request)
+FORWARD(receive_async)
+FORWARD(wait_dead)
+FORWARD(wait_until_dead)
+
 /* Warns about a receive right that nobody closed: its senders learn of it only now. Runs while the
  * object is being deallocated, so it must not show the object to anyone. */
 static void receive_right_warn(const struct right *right, mach_port_name_t name)
@@ -94,6 +162,7 @@ static void right_dealloc(PyObject *self)
     if (right->kind == RIGHT_RECEIVE && name != MACH_PORT_NULL)
         receive_right_warn(right, name);
     right_close(right);
+    Py_XDECREF(right->members);
     PyObject_Free(self);
     Py_DECREF(type);
 }
@@ -101,8 +170,8 @@ static void right_dealloc(PyObject *self)
 /* --- adopt ------------------------------------------------------------------------------------ */
 
 static const mach_port_type_t kind_types[RIGHT_KINDS] = {
-    MACH_PORT_TYPE_SEND, MACH_PORT_TYPE_SEND_ONCE, MACH_PORT_TYPE_RECEIVE,
-    MACH_PORT_TYPE_DEAD_NAME};
+    MACH_PORT_TYPE_SEND, MACH_PORT_TYPE_SEND_ONCE, MACH_PORT_TYPE_RECEIVE, MACH_PORT_TYPE_DEAD_NAME,
+    MACH_PORT_TYPE_PORT_SET};
 
 static PyObject *right_method_adopt(PyObject *cls, PyTypeObject *defining_class,
                                     PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -228,7 +297,7 @@ static PyObject *receive_right_make_send_once(PyObject *self, PyObject *Py_UNUSE
 
 PyDoc_STRVAR(
     doc_right,
-    "Base of SendRight, SendOnceRight, ReceiveRight and DeadName.\n\n"
+    "Base of SendRight, SendOnceRight, ReceiveRight, DeadName and PortSet.\n\n"
     "A right object owns exactly one user reference of its name (a ReceiveRight the receive\n"
     "right itself) and releases it when closed, at the end of a with block, or when\n"
     "collected. It compares by identity and cannot be pickled. In the child of a fork every\n"
@@ -257,6 +326,25 @@ PyDoc_STRVAR(doc_copy,
              "copy($self, /)\n--\n\n"
              "A second SendRight with a user reference of its own (mach_port_mod_refs).\n\n"
              "InvalidRight if the port is dead.");
+PyDoc_STRVAR(
+    doc_request,
+    "request($self, /, data=b'', rights=(), *, id=0, timeout=None, cancel=None)\n--\n\n"
+    "Send a message with a send-once right for the answer, and wait for that: a Message.\n\n"
+    "PeerGone if the receiver gives the send-once right up, as it does when it dies; else what\n"
+    "send() and receive() raise. An answer that comes after the deadline is destroyed.");
+PyDoc_STRVAR(
+    doc_wait_dead,
+    "wait_dead($self, /, timeout=None)\n--\n\n"
+    "Coroutine: returns when the port is dead (notify_dead at a port of its own), or raises\n"
+    "TimeoutError. The right stays open. It takes the place of a notify_dead() request.");
+PyDoc_STRVAR(doc_wait_until_dead,
+             "wait_until_dead($self, /, timeout=None, *, cancel=None)\n--\n\n"
+             "wait_dead() for threads: blocks until the port is dead. TimedOut, Cancelled.");
+PyDoc_STRVAR(
+    doc_receive_async,
+    "receive_async($self, /, timeout=None, *, cancel=None)\n--\n\n"
+    "Coroutine: receive() without blocking the event loop. A task that is cancelled loses\n"
+    "no message.");
 PyDoc_STRVAR(doc_dead, "True once the receive right is gone, so that the name is a dead name.");
 PyDoc_STRVAR(doc_send_right,
              "The right to send any number of messages to a port.\n\n"
@@ -321,8 +409,15 @@ static PyGetSetDef send_right_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
+#define WITH_KEYWORDS (METH_FASTCALL | METH_KEYWORDS)
+
 static PyMethodDef send_right_methods[] = {
     {"copy", send_right_copy, METH_NOARGS, doc_copy},
+    {"send", METHOD(message_send_method), WITH_KEYWORDS, message_send_doc},
+    {"request", METHOD(forward_request), WITH_KEYWORDS, doc_request},
+    {"notify_dead", METHOD(notify_dead_method), WITH_KEYWORDS, notify_dead_doc},
+    {"wait_dead", METHOD(forward_wait_dead), WITH_KEYWORDS, doc_wait_dead},
+    {"wait_until_dead", METHOD(forward_wait_until_dead), WITH_KEYWORDS, doc_wait_until_dead},
     {NULL, NULL, 0, NULL},
 };
 
@@ -333,18 +428,35 @@ static PyType_Slot send_right_slots[] = {
     {0, NULL},
 };
 
+static PyMethodDef send_once_right_methods[] = {
+    {"send", METHOD(message_send_method), WITH_KEYWORDS, message_send_doc},
+    {"notify_dead", METHOD(notify_dead_method), WITH_KEYWORDS, notify_dead_doc},
+    {NULL, NULL, 0, NULL},
+};
+
 static PyType_Slot send_once_right_slots[] = {
     {Py_tp_doc, (void *)doc_send_once_right},
+    {Py_tp_methods, send_once_right_methods},
     {0, NULL},
 };
 
 static PyMethodDef receive_right_methods[] = {
     {"make_send", receive_right_make_send, METH_NOARGS, doc_make_send},
     {"make_send_once", receive_right_make_send_once, METH_NOARGS, doc_make_send_once},
+    {"receive", METHOD(message_receive_method), WITH_KEYWORDS, message_receive_doc},
+    {"receive_async", METHOD(forward_receive_async), WITH_KEYWORDS, doc_receive_async},
+    {"fileno", right_fileno_method, METH_NOARGS, right_fileno_doc},
+    {"notify_no_senders", METHOD(notify_no_senders_method), WITH_KEYWORDS, notify_no_senders_doc},
     {NULL, NULL, 0, NULL},
 };
 
+static PyGetSetDef receive_right_getset[] = {
+    {"dropped", right_get_dropped, NULL, right_dropped_doc, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyType_Slot receive_right_slots[] = {
+    {Py_tp_getset, receive_right_getset},
     {Py_tp_doc, (void *)doc_receive_right},
     {Py_tp_new, receive_right_new},
     {Py_tp_methods, receive_right_methods},
@@ -369,6 +481,8 @@ static PyType_Spec kind_specs[RIGHT_KINDS] = {
     {"child_port.ReceiveRight", sizeof(struct right), 0,
      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE, receive_right_slots},
     {"child_port.DeadName", sizeof(struct right), 0, FLAGS_NOT_CALLABLE, dead_name_slots},
+    {"child_port.PortSet", sizeof(struct right), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+     port_set_slots},
 };
 
 int rights_add(PyObject *module, struct module_state *state)

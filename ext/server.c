@@ -57,14 +57,6 @@ static PyObject *core_accept(PyObject *self, PyObject *const *args, Py_ssize_t n
 
 /* --- the descriptor --------------------------------------------------------------------------- */
 
-static void core_descriptor_close(struct server_core *core)
-{
-    int descriptor = atomic_exchange(&core->descriptor, -1);
-    if (descriptor >= 0)
-        port_descriptor_release(descriptor, atomic_load(&core->descriptor_generation) !=
-                                                atomic_load(&core->state->generation));
-}
-
 static PyObject *core_fileno(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     struct server_core *core = (struct server_core *)self;
@@ -72,28 +64,15 @@ static PyObject *core_fileno(PyObject *self, PyObject *Py_UNUSED(ignored))
     mach_port_name_t name;
     if (!core_is_ready(core) || right_pin(port, &name) < 0)
         return NULL;
-    kern_return_t kr = KERN_SUCCESS;
-    int descriptor = atomic_load(&core->descriptor);
-    if (descriptor < 0) {
-        int none = -1;
-        kr = port_descriptor_make(name, &descriptor);
-        atomic_store(&core->descriptor_generation, atomic_load(&core->state->generation));
-        /* Two threads that ask first: the second uses what the first made. */
-        if (kr == KERN_SUCCESS &&
-            !atomic_compare_exchange_strong(&core->descriptor, &none, descriptor)) {
-            port_descriptor_release(descriptor, false);
-            descriptor = none;
-        }
-    }
+    PyObject *result = port_descriptor_get(&core->descriptor, core->state, name);
     right_unpin(port);
-    if (kr != KERN_SUCCESS)
-        return error_set(core->state, "fileno", kr, NULL);
-    return PyLong_FromLong(descriptor);
+    return result;
 }
 
 static PyObject *core_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    core_descriptor_close((struct server_core *)self);
+    struct server_core *core = (struct server_core *)self;
+    port_descriptor_drop(&core->descriptor, core->state);
     Py_RETURN_NONE;
 }
 
@@ -109,7 +88,7 @@ static PyObject *core_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
     if (!core)
         return NULL;
     core->state = state;
-    atomic_init(&core->descriptor, -1);
+    port_descriptor_init(&core->descriptor);
     return (PyObject *)core;
 }
 
@@ -150,7 +129,7 @@ static void core_dealloc(PyObject *self)
     struct server_core *core = (struct server_core *)self;
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    core_descriptor_close(core);
+    port_descriptor_drop(&core->descriptor, core->state);
     Py_XDECREF(core->port);
     PyObject_GC_Del(self);
     Py_DECREF(type);

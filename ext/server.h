@@ -4,6 +4,7 @@
 
 #include "cancel.h"
 #include "deadline.h"
+#include "port_descriptor.h"
 #include "state.h"
 #include "stub_server.h"
 
@@ -17,8 +18,7 @@ struct server_core {
     uint64_t token;
     bool pid_expected;
     pid_t expected_pid;
-    _Atomic(int) descriptor; /* -1: not made */
-    _Atomic(uint32_t) descriptor_generation;
+    struct port_descriptor descriptor;
     _Atomic(uint64_t) counts[VERDICTS];
 };
 

@@ -45,8 +45,12 @@ enum right_kind {
     RIGHT_SEND_ONCE,
     RIGHT_RECEIVE,
     RIGHT_DEAD_NAME,
+    RIGHT_PORT_SET,
     RIGHT_KINDS,
 };
+
+/* The kinds of notification, each a Python type: in the order of notification.c. */
+#define NOTIFICATION_KINDS 5
 
 struct module_state {
     PyObject *errors[ERROR_CLASSES];
@@ -56,6 +60,8 @@ struct module_state {
     PyTypeObject *audit_token_type;
     PyTypeObject *check_in_type;
     PyTypeObject *server_core_type;
+    PyTypeObject *message_type;
+    PyTypeObject *notification_types[NOTIFICATION_KINDS];
     /* Bumped in the child of a fork: what carries an older number names nothing here. */
     _Atomic(uint32_t) generation;
 };
@@ -86,6 +92,8 @@ int cancel_add(PyObject *module, struct module_state *state);
 int check_in_add(PyObject *module, struct module_state *state);
 int server_add(PyObject *module, struct module_state *state);
 int bootstrap_add(PyObject *module, struct module_state *state);
+int messages_add(PyObject *module, struct module_state *state);
+int notifications_add(PyObject *module, struct module_state *state);
 int registered_add(PyObject *module, struct module_state *state);
 
 #endif

@@ -7,27 +7,9 @@
 
 #include <string.h>
 
+#include "send_result.h"
+
 static _Thread_local struct stub_send *current_send;
-
-/* These two results are pseudo-receives: the kernel has rewritten the message in place with what it
- * had already taken from us, in the form in which it can be sent again. mach_msg may OR a hint
- * about a lack of names or memory into the code. */
-static bool was_returned(mach_msg_return_t result)
-{
-    mach_msg_return_t code = result & ~MACH_MSG_MASK;
-    return code == MACH_SEND_TIMED_OUT || code == MACH_SEND_INTERRUPTED;
-}
-
-mach_msg_return_t stub_send_again(struct stub_send *send, uint32_t timeout_ms)
-{
-    mach_msg_header_t *header = &send->message.Head;
-    mach_msg_return_t result = mach_msg(
-        header, MACH_SEND_MSG | MACH_SEND_TIMEOUT | MACH_SEND_INTERRUPT,
-        (mach_msg_size_t)sizeof send->message, 0, MACH_PORT_NULL, timeout_ms, MACH_PORT_NULL);
-    if (result == MACH_MSG_SUCCESS)
-        send->returned = false;
-    return result;
-}
 
 static mach_msg_return_t attempt(struct stub_send *send, mach_msg_header_t *header,
                                  mach_msg_option_t option, mach_msg_size_t size)
@@ -39,7 +21,7 @@ static mach_msg_return_t attempt(struct stub_send *send, mach_msg_header_t *head
     }
     mach_msg_return_t result = mach_msg(header, option | MACH_SEND_TIMEOUT | MACH_SEND_INTERRUPT,
                                         size, 0, MACH_PORT_NULL, 0, MACH_PORT_NULL);
-    if (was_returned(result)) {
+    if (send_was_returned(result)) {
         memcpy(&send->message, header, sizeof send->message);
         send->returned = true;
     }

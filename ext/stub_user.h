@@ -23,7 +23,4 @@ struct stub_send {
 mach_msg_return_t stub_send(struct stub_send *send, mach_port_name_t server, uint64_t token,
                             mach_port_name_t port, mach_msg_type_name_t disposition);
 
-/* Sends the returned message once more, blocking for up to timeout_ms or until a signal. */
-mach_msg_return_t stub_send_again(struct stub_send *send, uint32_t timeout_ms);
-
 #endif

@@ -16,7 +16,7 @@ from ._deadline import Deadline
 
 
 @contextmanager
-def _readers(fds: list[int], wake: asyncio.Event) -> Iterator[None]:
+def readers(fds: list[int], wake: asyncio.Event) -> Iterator[None]:
     """Set the event whenever one of the descriptors is readable."""
     loop = asyncio.get_running_loop()
     copies: list[int] = []
@@ -61,7 +61,7 @@ async def accept(
         fds.append(cancel.fileno())
     if watch_fd >= 0:
         fds.append(watch_fd)
-    with _readers(fds, wake):
+    with readers(fds, wake):
         while not deadline.passed():
             with suppress(TimeoutError):  # the event's; and then the last look
                 await asyncio.wait_for(wake.wait(), deadline.left())

@@ -4,10 +4,11 @@
 What each of these does, owns and raises is said in its docstring in C.
 """
 
+from collections.abc import Coroutine, Iterable
 from types import TracebackType
 from typing import Final, Self, SupportsFloat, SupportsIndex, final
 
-from typing_extensions import disjoint_base
+from typing_extensions import Buffer, disjoint_base
 
 PLATFORM: Final[str]
 MIG: Final[str]
@@ -61,18 +62,154 @@ class SendRight(Right):
     def copy(self) -> SendRight: ...
     @property
     def dead(self) -> bool: ...
+    def send(
+        self,
+        data: Buffer = b"",
+        rights: Iterable[Right | tuple[Right, SupportsIndex]] = (),
+        *,
+        id: SupportsIndex = 0,
+        reply_to: SendRight | SendOnceRight | ReceiveRight | None = None,
+        timeout: SupportsFloat | SupportsIndex | None = None,
+        cancel: CancelToken | None = None,
+    ) -> None: ...
+    def request(
+        self,
+        data: Buffer = b"",
+        rights: Iterable[Right | tuple[Right, SupportsIndex]] = (),
+        *,
+        id: SupportsIndex = 0,
+        timeout: SupportsFloat | SupportsIndex | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Message: ...
+    def notify_dead(self, notify: ReceiveRight | None) -> None: ...
+    def wait_dead(
+        self, timeout: SupportsFloat | SupportsIndex | None = None
+    ) -> Coroutine[object, object, None]: ...
+    def wait_until_dead(
+        self,
+        timeout: SupportsFloat | SupportsIndex | None = None,
+        *,
+        cancel: CancelToken | None = None,
+    ) -> None: ...
 
 @final
-class SendOnceRight(Right): ...
+class SendOnceRight(Right):
+    def send(
+        self,
+        data: Buffer = b"",
+        rights: Iterable[Right | tuple[Right, SupportsIndex]] = (),
+        *,
+        id: SupportsIndex = 0,
+        reply_to: SendRight | SendOnceRight | ReceiveRight | None = None,
+        timeout: SupportsFloat | SupportsIndex | None = None,
+        cancel: CancelToken | None = None,
+    ) -> None: ...
+    def notify_dead(self, notify: ReceiveRight | None) -> None: ...
 
 @final
 class ReceiveRight(Right):
     def __new__(cls, qlimit: SupportsIndex | None = None) -> Self: ...
     def make_send(self) -> SendRight: ...
     def make_send_once(self) -> SendOnceRight: ...
+    def receive(
+        self,
+        timeout: SupportsFloat | SupportsIndex | None = None,
+        *,
+        cancel: CancelToken | None = None,
+    ) -> Message | Notification: ...
+    def receive_async(
+        self,
+        timeout: SupportsFloat | SupportsIndex | None = None,
+        *,
+        cancel: CancelToken | None = None,
+    ) -> Coroutine[object, object, Message | Notification]: ...
+    def fileno(self) -> int: ...
+    def notify_no_senders(
+        self, notify: ReceiveRight | None, *, sync: SupportsIndex = 1
+    ) -> None: ...
+    @property
+    def dropped(self) -> int: ...
 
 @final
 class DeadName(Right): ...
+
+@final
+class PortSet(Right):
+    def __new__(cls) -> Self: ...
+    def add(self, port: ReceiveRight, /) -> None: ...
+    def remove(self, port: ReceiveRight, /) -> None: ...
+    @property
+    def members(self) -> tuple[ReceiveRight, ...]: ...
+    def receive(
+        self,
+        timeout: SupportsFloat | SupportsIndex | None = None,
+        *,
+        cancel: CancelToken | None = None,
+    ) -> Message | Notification: ...
+    def fileno(self) -> int: ...
+    @property
+    def dropped(self) -> int: ...
+
+@final
+class Message:
+    @property
+    def data(self) -> bytes: ...
+    @property
+    def rights(self) -> tuple[SendRight | SendOnceRight | ReceiveRight | DeadName | None, ...]: ...
+    @property
+    def id(self) -> int: ...
+    @property
+    def reply(self) -> SendRight | SendOnceRight | DeadName | None: ...
+    @property
+    def port(self) -> ReceiveRight | None: ...
+    @property
+    def sender(self) -> AuditToken: ...
+    def close(self) -> None: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = ...,
+        error: BaseException | None = ...,
+        traceback: TracebackType | None = ...,
+        /,
+    ) -> None: ...
+
+@disjoint_base
+class Notification:
+    @property
+    def port(self) -> ReceiveRight | None: ...
+    @property
+    def right(self) -> DeadName | ReceiveRight | None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = ...,
+        error: BaseException | None = ...,
+        traceback: TracebackType | None = ...,
+        /,
+    ) -> None: ...
+
+@final
+class Died(Notification):
+    @property
+    def name(self) -> int: ...
+
+@final
+class NoSenders(Notification):
+    @property
+    def count(self) -> int: ...
+
+@final
+class SendOnce(Notification): ...
+
+@final
+class PortDestroyed(Notification): ...
+
+@final
+class PortDeleted(Notification):
+    @property
+    def name(self) -> int: ...
 
 def task_self() -> SendRight: ...
 def pid_for_task(task: SendRight | SupportsIndex) -> int: ...

@@ -1,0 +1,193 @@
+/* PortSet: several receive rights that are received from as one.
+ *
+ * A set is a right of its own (see right.h) and owns a reference to each member's object, not the
+ * member's right: closing a member takes it out of the set, closing the set leaves its members as
+ * they are. The members stand in a dictionary under their names; one that was closed is found out
+ * when it is looked at. */
+#include "port_set.h"
+
+#include "args.h"
+#include "errors.h"
+#include "message.h"
+
+/* --- members ---------------------------------------------------------------------------------- */
+
+static PyObject *name_object(mach_port_name_t name)
+{
+    return PyLong_FromUnsignedLong(name);
+}
+
+/* The member of this name, a new reference; None if it is gone. */
+static PyObject *member_find(PyObject *set, mach_port_name_t name)
+{
+    PyObject *members = ((struct right *)set)->members;
+    PyObject *key = name_object(name);
+    if (!key)
+        return NULL;
+    PyObject *member = PyDict_GetItemWithError(members, key);
+    Py_XINCREF(member);
+    Py_DECREF(key);
+    if (member && right_peek((struct right *)member) == name)
+        return member;
+    Py_XDECREF(member);
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+}
+
+static int member_remember(struct right *set, struct right *member, mach_port_name_t name)
+{
+    PyObject *key = name_object(name);
+    int result = key ? PyDict_SetItem(set->members, key, (PyObject *)member) : -1;
+    Py_XDECREF(key);
+    return result;
+}
+
+static int member_forget(struct right *set, mach_port_name_t name)
+{
+    PyObject *key = name_object(name);
+    int result = key ? PyDict_DelItem(set->members, key) : -1;
+    Py_XDECREF(key);
+    if (result < 0 && PyErr_ExceptionMatches(PyExc_KeyError)) {
+        PyErr_Clear();
+        result = 0;
+    }
+    return result;
+}
+
+typedef kern_return_t (*member_call)(ipc_space_t, mach_port_name_t, mach_port_name_t);
+
+/* Calls one of Mach's two for a member and this set; its name in *name. */
+static int member_change(struct right *set, PyObject *object, const char *what, member_call call,
+                         struct right **member, mach_port_name_t *name)
+{
+    mach_port_name_t set_name;
+    *member = right_expect(set->state, object, RIGHT_RECEIVE, "port");
+    if (!*member || right_pin(set, &set_name) < 0)
+        return -1;
+    if (right_pin(*member, name) < 0) {
+        right_unpin(set);
+        return -1;
+    }
+    kern_return_t kr = call(mach_task_self(), *name, set_name);
+    right_unpin(*member);
+    right_unpin(set);
+    if (kr == KERN_SUCCESS)
+        return 0;
+    error_set(set->state, what, kr, NULL);
+    return -1;
+}
+
+static PyObject *set_add(PyObject *self, PyObject *object)
+{
+    struct right *set = (struct right *)self, *member;
+    mach_port_name_t name;
+    if (member_change(set, object, "mach_port_insert_member", mach_port_insert_member, &member,
+                      &name) < 0 ||
+        member_remember(set, member, name) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *set_remove(PyObject *self, PyObject *object)
+{
+    struct right *set = (struct right *)self, *member;
+    mach_port_name_t name;
+    if (member_change(set, object, "mach_port_extract_member", mach_port_extract_member, &member,
+                      &name) < 0 ||
+        member_forget(set, name) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *set_get_members(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *all = PyDict_Values(((struct right *)self)->members);
+    PyObject *open = all ? PyList_New(0) : NULL;
+    PyObject *result = NULL;
+    for (Py_ssize_t i = 0; open && i < PyList_Size(all); i++) {
+        PyObject *member = PyList_GetItem(all, i);
+        if (right_peek((struct right *)member) != MACH_PORT_NULL && PyList_Append(open, member) < 0)
+            Py_CLEAR(open);
+    }
+    if (open)
+        result = PyList_AsTuple(open);
+    Py_XDECREF(open);
+    Py_XDECREF(all);
+    return result;
+}
+
+/* --- receiving -------------------------------------------------------------------------------- */
+
+static mach_port_name_t set_peek(PyObject *owner)
+{
+    return right_peek((struct right *)owner);
+}
+
+static PyObject *set_receive(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                             PyObject *kwnames)
+{
+    struct right *set = (struct right *)self;
+    struct receive_request request = {
+        .peek = set_peek, .member = member_find, .owner = self, .dropped = &set->dropped};
+    mach_port_name_t name;
+    if (message_receive_arguments(set->state, args, nargs, kwnames, &request) < 0 ||
+        right_pin(set, &name) < 0)
+        return NULL;
+    right_unpin(set);
+    return message_receive(&request);
+}
+
+/* --- the type --------------------------------------------------------------------------------- */
+
+static PyObject *set_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {NULL};
+    struct module_state *state = state_of_type(type);
+    mach_port_name_t name = MACH_PORT_NULL;
+    if (!state || !PyArg_ParseTupleAndKeywords(args, kwargs, ":PortSet", keywords))
+        return NULL;
+    kern_return_t kr = mach_port_allocate(mach_task_self(), MACH_PORT_RIGHT_PORT_SET, &name);
+    if (kr != KERN_SUCCESS)
+        return error_set(state, "mach_port_allocate", kr, NULL);
+    struct right *set = right_steal(state, RIGHT_PORT_SET, name);
+    if (set && !(set->members = PyDict_New()))
+        Py_CLEAR(set);
+    return (PyObject *)set;
+}
+
+PyDoc_STRVAR(doc_set,
+             "PortSet()\n--\n\n"
+             "Several receive rights that are received from as one (mach_port_allocate).\n\n"
+             "Closing it leaves its members as they are. A member that is closed leaves the set.");
+PyDoc_STRVAR(doc_add, "add($self, port, /)\n--\n\n"
+                      "Make a ReceiveRight a member (mach_port_insert_member). The set keeps the\n"
+                      "object, whose owner goes on owning the right. MachError with the symbol\n"
+                      "KERN_ALREADY_IN_SET if it is a member.");
+PyDoc_STRVAR(doc_remove, "remove($self, port, /)\n--\n\n"
+                         "Take a member out (mach_port_extract_member). MachError with the symbol\n"
+                         "KERN_NOT_IN_SET if it is none.");
+PyDoc_STRVAR(doc_members, "The members that are open, a tuple of ReceiveRight objects.");
+PyDoc_STRVAR(doc_set_receive,
+             "receive($self, /, timeout=None, *, cancel=None)\n--\n\n"
+             "ReceiveRight.receive for all members: the message's port says to which it came.");
+
+static PyMethodDef set_methods[] = {
+    {"add", set_add, METH_O, doc_add},
+    {"remove", set_remove, METH_O, doc_remove},
+    {"receive", METHOD(set_receive), METH_FASTCALL | METH_KEYWORDS, doc_set_receive},
+    {"fileno", right_fileno_method, METH_NOARGS, right_fileno_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef set_getset[] = {
+    {"members", set_get_members, NULL, doc_members, NULL},
+    {"dropped", right_get_dropped, NULL, right_dropped_doc, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+PyType_Slot port_set_slots[] = {
+    {Py_tp_doc, (void *)doc_set},
+    {Py_tp_new, set_new},
+    {Py_tp_methods, set_methods},
+    {Py_tp_getset, set_getset},
+    {0, NULL},
+};
