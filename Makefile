@@ -33,6 +33,7 @@ help:
 	@echo 'make demo           separate processes hand each other port rights'
 	@echo 'make test           the test suite (PYTEST_ARGS=...)'
 	@echo 'make bench          medians and ratios against raw sockets (BENCH_ARGS=...)'
+	@echo 'make bench-scaling  what a message costs among up to 10,000 ports (BENCH_ARGS=--write)'
 	@echo 'make fuzz           the packet decoder under libFuzzer (FUZZ_SECONDS=60, FUZZ_CC=clang)'
 	@echo 'make lint           ruff, clang-format, clang-tidy, mypy, stubtest, and the linters of the workflows'
 	@echo 'make format         rewrite to the house style'
@@ -60,6 +61,9 @@ test: $(VENV)/built
 
 bench: $(VENV)/built
 	@$(PY) -m bench $(BENCH_ARGS)
+
+bench-scaling: $(VENV)/built
+	@$(PY) -m bench.scaling $(BENCH_ARGS)
 
 # Clang's libFuzzer; the harness needs no .venv.
 fuzz:
@@ -209,5 +213,5 @@ clean:
 	rm -rf $(VENV) build dist python/*.egg-info
 	find python -name '*.so' -exec rm -f {} +
 
-.PHONY: help demo test fuzz test-asan test-tsan bench lint format mig-parity header-parity mach-check mach-check-musl cross-macos test-macos-binary docs readme build \
+.PHONY: help demo test fuzz test-asan test-tsan bench bench-scaling lint format mig-parity header-parity mach-check mach-check-musl cross-macos test-macos-binary docs readme build \
     sdist wheels sbom version clean

@@ -1,10 +1,13 @@
 """The bench's arithmetic: which figure is compared with which."""
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
+from bench.plot import Line, chart, step_for
 from bench.report import table, verdict
+from bench.scaling import sizes_within
 from bench.streams import AIMS, Aim, Results, Stream, run_all, streams
 
 
@@ -47,3 +50,26 @@ def test_the_columns_of_a_table_are_of_one_width() -> None:
     lines = table(["name", "ns"], [["a", "1"], ["longer", "1234"]]).splitlines()
     assert len({len(line) for line in lines}) == 1
     assert lines[1] == "| ------ | ---: |"
+
+
+def test_the_sizes_end_with_what_the_limit_of_descriptors_allows() -> None:
+    assert sizes_within(50_000)[-1] == 10_000
+    assert sizes_within(9_950)[-2:] == [3000, 9900]
+    assert sizes_within(40) == [1, 3, 10, 30, 40]
+
+
+def test_a_plot_has_its_lines_within_its_frame() -> None:
+    lines = [Line("one & two", [(1, 100.0), (10, 400.0)]), Line("flat", [(1, 50.0), (10, 50.0)])]
+    root = ElementTree.fromstring(chart("title", "machine", "ports", "ns", lines))
+    drawn = root.findall("{http://www.w3.org/2000/svg}polyline")
+    assert len(drawn) == 2
+    for line in drawn:
+        for point in line.attrib["points"].split():
+            x, y = map(float, point.split(","))
+            assert 0 < x < 760 and 0 < y < 420
+    assert "one & two" in "".join(root.itertext())
+
+
+@pytest.mark.parametrize(("highest", "step"), [(5, 1), (9, 2), (1200, 500), (499, 100)])
+def test_the_grid_of_a_plot_is_in_round_numbers(highest: float, step: float) -> None:
+    assert step_for(highest) == step
