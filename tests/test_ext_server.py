@@ -307,7 +307,7 @@ def test_a_poll_finds_a_check_in_behind_a_strangers_messages(service: Service) -
     assert service.core.stats["bad_token"] == 20
 
 
-@pytest.mark.skipif(ext.PLATFORM != "linux", reason="a right costs a descriptor on Linux only")
+@pytest.mark.skipif(sys.platform != "linux", reason="a right costs a descriptor on Linux only")
 def test_a_receiver_without_a_descriptor_left_says_so_and_recovers(
     service: Service, stranger: Stranger
 ) -> None:

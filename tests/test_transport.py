@@ -38,7 +38,7 @@ def no_registration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     Here the directory of the services is one that mach_linux refuses, because others can reach it.
     """
-    if cp.PLATFORM != "linux":
+    if sys.platform != "linux":
         pytest.skip("the sandbox is made of a directory that mach_linux refuses")
     (tmp_path / "mach-bootstrap").mkdir(mode=0o755)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
@@ -172,7 +172,7 @@ def test_who_insists_on_a_name_is_told_how_to_grant_it(no_registration: None) ->
 def test_a_child_that_may_not_look_names_up_is_told_how_to_grant_it(
     start: StartChild, tmp_path: Path
 ) -> None:
-    if cp.PLATFORM != "linux":
+    if sys.platform != "linux":
         pytest.skip("the sandbox is made of a directory that mach_linux refuses")
     (tmp_path / "mach-bootstrap").mkdir(mode=0o755)
     program = (

@@ -47,6 +47,14 @@ int zeros_are_zero(void)
     return 1;
 }
 
+/* The compiler calls memset_pattern16 and __bzero of libSystem here. */
+void fill(long *longs, size_t count, char *bytes, size_t size)
+{
+    for (size_t i = 0; i < count; i++)
+        longs[i] = 0x0102030405060708;
+    memset(bytes, 0, size);
+}
+
 #ifdef WITH_UNKNOWN_IMPORT
 int getlogin_r(char *, size_t);
 int unknown(char *buffer)

@@ -52,6 +52,17 @@ def test_what_the_file_does_not_have_is_zeros(sample: Loaded) -> None:
     assert ctypes.CFUNCTYPE(ctypes.c_int)(sample.address("zeros_are_zero"))() == 1
 
 
+def test_what_the_compiler_calls_by_itself_is_there(sample: Loaded) -> None:
+    symbols = {binding.symbol for binding in sample.image.bindings}
+    assert {"memset_pattern16", "__bzero"} <= symbols
+    kinds = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
+    fill = ctypes.CFUNCTYPE(None, *kinds)(sample.address("fill"))
+    longs, text = (ctypes.c_long * 5)(), ctypes.create_string_buffer(b"12345678")
+    fill(longs, 3, text, 6)
+    assert list(longs) == [0x0102030405060708] * 3 + [0, 0]
+    assert text.raw == bytes(6) + b"78\0"
+
+
 def test_each_thread_has_its_own_variables(sample: Loaded) -> None:
     next_count = ctypes.CFUNCTYPE(ctypes.c_int)(sample.address("next_count"))
     counts: list[list[int]] = []
