@@ -40,6 +40,8 @@ static const struct code_row code_rows[] = {
     ROW(KERN_NOT_SUPPORTED, ERROR_MACH, "this platform does not support the operation"),
     ROW(KERN_NAME_EXISTS, ERROR_MACH, "the name is taken"),
     ROW(KERN_RIGHT_EXISTS, ERROR_MACH, "this task holds the right under another name"),
+    ROW(KERN_ALREADY_IN_SET, ERROR_MACH, "the port is a member of the set already"),
+    ROW(KERN_NOT_IN_SET, ERROR_MACH, "the port is no member of the set"),
     ROW(KERN_ABORTED, ERROR_MACH, "the call was aborted; try again"),
     ROW(KERN_UREFS_OVERFLOW, ERROR_RESOURCE_SHORTAGE,
         "too many user references to one name; close some copies"),

@@ -11,6 +11,7 @@ from typing import Any
 
 import child_port as cp
 import pytest
+from child_port._messages import drop_reply_port
 from support import DEADLINE, descriptors, python
 
 
@@ -21,6 +22,8 @@ def _what_is_made_once() -> None:
         assert server.service_name
         with cp.bootstrap.look_up(server.service_name) as right:
             cp.check_in(right, server.token, right, timeout=DEADLINE)
+        with server.make_send() as send, cp.ReceiveRight() as notify:
+            send.notify_dead(notify)
         cp.pid_for_task(cp.task_self())
 
 
@@ -34,6 +37,7 @@ def no_right_leaks(_what_is_made_once: None) -> Iterator[None]:
     gc.collect()
     before = descriptors()
     yield
+    drop_reply_port()
     give_up = time.monotonic() + 5
     while True:
         gc.collect()

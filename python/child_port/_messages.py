@@ -20,7 +20,6 @@ from ._child_port import (
     PortChanged,
     ReceiveRight,
     Right,
-    SendOnce,
     SendRight,
     TimedOut,
 )
@@ -75,14 +74,15 @@ def request(
     closed, and what comes late is destroyed with it."""
     deadline = Deadline(timeout)
     reply = _take_reply_port()
-    send.send(data, rights, id=id, reply_to=reply.port, timeout=deadline.left(), cancel=cancel)
-    answer = reply.port.receive(deadline.left(), cancel=cancel)
-    if isinstance(answer, SendOnce):
-        _replies.cached = reply
-        raise PeerGone("the receiver died, or gave the right to answer up, before it answered")
+    try:
+        send.send(data, rights, id=id, reply_to=reply.port, timeout=deadline.left(), cancel=cancel)
+        answer = reply.port.receive(deadline.left(), cancel=cancel)
+    except BaseException:
+        reply.port.close()
+        raise
+    _replies.cached = reply  # its one send-once right is used up
     if not isinstance(answer, Message):
-        raise PeerGone(f"instead of an answer there came {answer!r}")
-    _replies.cached = reply
+        raise PeerGone("the receiver died, or gave the right to answer up, before it answered")
     return answer
 
 

@@ -1,0 +1,187 @@
+"""What the kernel tells of rights: death, and that nobody can send any more."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+
+import child_port as cp
+import pytest
+from conftest import StartChild
+from ext_support import drain_references
+from support import DEADLINE, SOON, cancelled_soon
+
+
+@pytest.fixture
+def port() -> Iterator[cp.ReceiveRight]:
+    with cp.ReceiveRight() as port:
+        yield port
+
+
+@pytest.fixture
+def notify() -> Iterator[cp.ReceiveRight]:
+    with cp.ReceiveRight() as notify:
+        yield notify
+
+
+def is_empty(port: cp.ReceiveRight) -> bool:
+    try:
+        port.receive(SOON)
+    except cp.TimedOut:
+        return True
+    return False
+
+
+def test_the_death_of_a_port_is_told(port: cp.ReceiveRight, notify: cp.ReceiveRight) -> None:
+    with port.make_send() as send:
+        send.notify_dead(notify)
+        assert is_empty(notify)
+        port.close()
+        with notify.receive(DEADLINE) as told:
+            assert isinstance(told, cp.Died) and told.name == send.name
+            assert isinstance(told.right, cp.DeadName) and told.right.name == send.name
+            assert told.port is notify
+        assert send.dead and is_empty(notify)
+
+
+def test_a_port_that_is_dead_already_is_told_at_once(
+    port: cp.ReceiveRight, notify: cp.ReceiveRight
+) -> None:
+    with port.make_send() as send:
+        port.close()
+        assert send.dead
+        send.notify_dead(notify)
+        assert isinstance(notify.receive(DEADLINE), cp.Died)
+
+
+def test_the_dead_name_of_a_notification_is_released_with_it(
+    port: cp.ReceiveRight, notify: cp.ReceiveRight
+) -> None:
+    send = port.make_send()
+    send.notify_dead(notify)
+    port.close()
+    assert isinstance(notify.receive(DEADLINE), cp.Died)
+    assert drain_references(cp.DeadName, send.detach()) == 1
+
+
+def test_a_right_that_is_closed_first_tells_that(
+    port: cp.ReceiveRight, notify: cp.ReceiveRight
+) -> None:
+    with cp.ReceiveRight() as home:
+        once = home.make_send_once()
+        name = once.name
+        once.notify_dead(notify)
+        once.close()
+        told = notify.receive(DEADLINE)
+        assert isinstance(told, cp.PortDeleted) and told.name == name
+
+
+def test_a_request_can_be_called_off(port: cp.ReceiveRight, notify: cp.ReceiveRight) -> None:
+    with port.make_send() as send:
+        send.notify_dead(notify)
+        send.notify_dead(None)
+        assert isinstance(notify.receive(DEADLINE), cp.SendOnce)
+        port.close()
+        assert is_empty(notify)
+
+
+def test_a_second_request_takes_the_place_of_the_first(
+    port: cp.ReceiveRight, notify: cp.ReceiveRight
+) -> None:
+    with port.make_send() as send, cp.ReceiveRight() as later:
+        send.notify_dead(notify)
+        send.notify_dead(later)
+        assert isinstance(notify.receive(DEADLINE), cp.SendOnce)
+        port.close()
+        assert isinstance(later.receive(DEADLINE), cp.Died)
+
+
+def test_the_last_sender_is_told(port: cp.ReceiveRight, notify: cp.ReceiveRight) -> None:
+    port.notify_no_senders(notify)
+    assert is_empty(notify)  # there never was one
+    first = port.make_send()
+    second = first.copy()
+    first.close()
+    assert is_empty(notify)
+    second.close()
+    told = notify.receive(DEADLINE)
+    assert isinstance(told, cp.NoSenders) and told.count == 1 and told.right is None
+
+
+def test_no_senders_can_be_told_at_the_port_itself(port: cp.ReceiveRight) -> None:
+    port.notify_no_senders(port)
+    with port.make_send() as send:
+        send.send(b"last words")
+    kinds = {type(port.receive(DEADLINE)) for _ in range(2)}
+    assert kinds == {cp.Message, cp.NoSenders}
+
+
+def test_with_sync_0_no_senders_are_told_of_at_once(
+    port: cp.ReceiveRight, notify: cp.ReceiveRight
+) -> None:
+    port.notify_no_senders(notify, sync=0)
+    assert isinstance(notify.receive(DEADLINE), cp.NoSenders)
+
+
+def test_a_send_once_right_that_is_given_up_is_told(port: cp.ReceiveRight) -> None:
+    port.make_send_once().close()
+    assert isinstance(port.receive(DEADLINE), cp.SendOnce)
+
+
+def test_only_a_receive_right_can_be_notified(
+    port: cp.ReceiveRight, notify: cp.ReceiveRight
+) -> None:
+    with port.make_send() as send:
+        with pytest.raises(TypeError):
+            send.notify_dead(send)  # type: ignore[arg-type]
+        notify.close()
+        with pytest.raises(ValueError, match="closed"):
+            send.notify_dead(notify)
+        assert not send.dead
+
+
+def test_a_parent_learns_of_its_childs_death_by_the_right_it_holds(start: StartChild) -> None:
+    child = start("cp.check_in_to_parent(cp.task_self(), timeout=DEADLINE)\ntime.sleep(60)")
+    with child.accept(timeout=DEADLINE) as check_in:
+        assert isinstance(check_in.port, cp.SendRight)
+        with pytest.raises(cp.TimedOut):
+            check_in.port.wait_until_dead(SOON)
+        os.kill(child.pid, signal.SIGKILL)
+        check_in.port.wait_until_dead(DEADLINE)
+        assert check_in.port.dead
+
+
+def test_waiting_for_death_can_be_cancelled(port: cp.ReceiveRight) -> None:
+    with port.make_send() as send:
+        with cancelled_soon() as token, pytest.raises(cp.Cancelled):
+            send.wait_until_dead(DEADLINE, cancel=token)
+        assert not send.dead
+
+
+def test_death_can_be_awaited(port: cp.ReceiveRight) -> None:
+    async def main() -> None:
+        with port.make_send() as send:
+            with pytest.raises(TimeoutError):
+                await send.wait_dead(SOON)
+            waiting = asyncio.create_task(send.wait_dead())
+            await asyncio.sleep(SOON)
+            assert not waiting.done()
+            port.close()
+            await asyncio.wait_for(waiting, DEADLINE)
+            await send.wait_dead()  # dead already
+
+    asyncio.run(main())
+
+
+def test_a_wait_for_death_that_is_cancelled_leaves_nothing(port: cp.ReceiveRight) -> None:
+    async def main() -> None:
+        with port.make_send() as send:
+            waiting = asyncio.create_task(send.wait_dead())
+            await asyncio.sleep(SOON)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+
+    asyncio.run(main())
