@@ -67,6 +67,7 @@ static enum verdict message_judge(struct accept_call *accept)
     }
     accept->call = (struct server_call){
         .token = core->token,
+        .keyed = core->keyed,
         .pid_expected = core->pid_expected,
         .expected_pid = core->expected_pid,
         .sender_pid = audit_token_to_pid(accept->sender),
@@ -158,7 +159,7 @@ static int accept_breathe(void)
 static PyObject *accept_result(struct accept_call *accept)
 {
     return check_in_object_steal(accept->core->state, accept->call.port, accept->call.disposition,
-                                 accept->core->token, &accept->sender);
+                                 accept->call.token_carried, &accept->sender);
 }
 
 static bool accept_peer_is_gone(struct accept_call *accept)

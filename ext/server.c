@@ -94,13 +94,13 @@ static PyObject *core_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
 
 static int core_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {"port", "token", "expected_pid", NULL};
+    static char *keywords[] = {"port", "token", "expected_pid", "keyed", NULL};
     struct server_core *core = (struct server_core *)self;
     PyObject *port, *token, *pid = Py_None;
-    int expected_pid = 0;
+    int expected_pid = 0, keyed = 0;
     uint64_t secret;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|O:ServerCore", keywords, &port, &token,
-                                     &pid) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|Op:ServerCore", keywords, &port, &token,
+                                     &pid, &keyed) ||
         !right_expect(core->state, port, RIGHT_RECEIVE, "port") ||
         arg_uint64(token, "a token", &secret) < 0 ||
         (pid != Py_None && arg_int(pid, "expected_pid", &expected_pid) < 0))
@@ -110,6 +110,7 @@ static int core_init(PyObject *self, PyObject *args, PyObject *kwargs)
         return -1;
     }
     core->token = secret;
+    core->keyed = keyed != 0;
     core->pid_expected = pid != Py_None;
     core->expected_pid = (pid_t)expected_pid;
     /* Last: who sees the port sees all of it. */
@@ -174,11 +175,12 @@ static PyObject *core_get_stats(PyObject *self, void *Py_UNUSED(closure))
 
 PyDoc_STRVAR(
     doc_server_core,
-    "ServerCore(port, token, expected_pid=None)\n--\n\n"
+    "ServerCore(port, token, expected_pid=None, keyed=False)\n--\n\n"
     "Accepts check-ins at a ReceiveRight.\n\n"
     "A check-in is valid if it carries token (0 to 2**64-1) and, where expected_pid is\n"
-    "given, comes from that process. The ReceiveRight is kept alive but stays its owner's\n"
-    "to close.");
+    "given, comes from that process. With keyed, so is one whose token has the upper 32 bits\n"
+    "of token turned over, and any lower ones: what they mean is the caller's to find out.\n"
+    "The ReceiveRight is kept alive but stays its owner's to close.");
 PyDoc_STRVAR(
     doc_accept,
     "accept($self, /, timeout=None, *, cancel=None, watch_fd=-1)\n--\n\n"

@@ -16,6 +16,7 @@ struct server_core {
     _Atomic(bool) claimed;    /* by the one call of __init__ that sets it up */
     _Atomic(PyObject *) port; /* a ReceiveRight; NULL until __init__ is over */
     uint64_t token;
+    bool keyed;
     bool pid_expected;
     pid_t expected_pid;
     struct port_descriptor descriptor;

@@ -24,6 +24,15 @@ static _Thread_local struct server_call *current_call;
 
 #include "child_portServer.c"
 
+/* A key is in the lower half of its token; the upper half is the server's with every bit turned
+ * over. So nobody gets by who does not know the secret, and no key's token is the server's own. One
+ * comparison of one machine word: its time does not depend on which bits differ. */
+static bool token_is_valid(const struct server_call *call, uint64_t token)
+{
+    uint64_t difference = call->token ^ token;
+    return difference == 0 || (call->keyed && difference >> 32 == UINT32_MAX);
+}
+
 static enum verdict check_in_judge(const struct server_call *call, uint64_t token,
                                    mach_msg_type_name_t disposition)
 {
@@ -32,8 +41,7 @@ static enum verdict check_in_judge(const struct server_call *call, uint64_t toke
     if (disposition != MACH_MSG_TYPE_PORT_RECEIVE && disposition != MACH_MSG_TYPE_PORT_SEND &&
         disposition != MACH_MSG_TYPE_PORT_SEND_ONCE)
         return VERDICT_MALFORMED;
-    /* One comparison of one machine word: its time does not depend on which bits differ. */
-    if ((call->token ^ token) != 0)
+    if (!token_is_valid(call, token))
         return VERDICT_BAD_TOKEN;
     if (call->pid_expected && call->sender_pid != call->expected_pid)
         return VERDICT_WRONG_SENDER;
@@ -49,6 +57,7 @@ kern_return_t handle_child_port_check_in(child_port_server_t server, child_port_
     if (call->verdict != VERDICT_ACCEPTED)
         return KERN_NO_ACCESS;
     call->port = port;
+    call->token_carried = token;
     call->disposition = portPoly;
     return KERN_SUCCESS;
 }

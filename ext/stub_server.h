@@ -21,12 +21,14 @@ enum verdict {
 
 /* One message's way through the demux: what a valid check-in must carry, and what it carried. */
 struct server_call {
-    uint64_t token;
+    uint64_t token; /* of a check-in without a key */
+    bool keyed;     /* those with a key are valid too */
     bool pid_expected;
     pid_t expected_pid;
     pid_t sender_pid; /* from the audit trailer */
     enum verdict verdict;
     mach_port_t port; /* on VERDICT_ACCEPTED the caller owns this right */
+    uint64_t token_carried;
     mach_msg_type_name_t disposition;
 };
 

@@ -185,6 +185,48 @@ def test_a_child_that_may_not_look_names_up_is_told_how_to_grant_it(
     assert child.wait(DEADLINE) == 5
 
 
+def test_rights_go_to_the_child_as_well_where_names_are_refused(
+    no_registration: None, start: StartChild
+) -> None:
+    """The child has no name either: it hands its port over with its check-ins."""
+    child = start(
+        "for _ in range(2):\n"
+        "    with cp.receive_from_parent(DEADLINE) as check_in:\n"
+        "        assert check_in.sender.pid == os.getppid()\n"
+        "        cp.check_in_to_parent(check_in.port, timeout=DEADLINE)\n"
+    )
+    with cp.ReceiveRight() as port, port.make_send() as right:
+        for _ in range(2):
+            child.send_right(right, timeout=DEADLINE)
+            with child.accept(DEADLINE) as check_in:
+                assert right_of(check_in).name == right.name
+        assert child.wait(DEADLINE) == 0
+
+
+def test_check_ins_that_wait_do_not_keep_a_child_from_receiving(start: StartChild) -> None:
+    """Its port comes to the parent behind them, and they are kept."""
+    child = start(
+        "for _ in range(5): cp.check_in_to_parent(None, timeout=DEADLINE)\n"
+        "cp.receive_from_parent(DEADLINE)\n",
+        transport="inherited",
+    )
+    child.send_right(None, timeout=DEADLINE)
+    for _ in range(5):
+        child.accept(DEADLINE).__exit__()
+    assert child.wait(DEADLINE) == 0
+
+
+def test_a_right_for_a_child_that_died_stays_with_the_parent(start: StartChild) -> None:
+    child = start(
+        "cp.receive_from_parent(timeout=0)", transport="inherited", stderr=subprocess.DEVNULL
+    )
+    child.wait(DEADLINE)
+    with cp.ReceiveRight() as port:
+        with pytest.raises(cp.PeerGone, match="takes no more"):
+            child.send_right(port, cp.Disposition.MOVE_RECEIVE, timeout=DEADLINE)
+        port.make_send().close()
+
+
 def test_an_unknown_transport_is_refused() -> None:
     with pytest.raises(ValueError, match="transport"):
         cp.Popen(python(""), transport="pigeon")  # type: ignore[call-overload]

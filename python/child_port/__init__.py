@@ -47,11 +47,13 @@ from ._errors import (
     TimedOut,
     UnknownService,
 )
+from ._keys import key_token
 from ._parent import check_in_to_parent, receive_from_parent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._handshake import Handshake
+    from ._keyed import KeyedServer
     from ._server import Server
     from ._spawn import Popen
 
@@ -71,6 +73,7 @@ __all__ = [
     "HandshakeError",
     "InvalidDestination",
     "InvalidRight",
+    "KeyedServer",
     "MachError",
     "Message",
     "NoSenders",
@@ -97,6 +100,7 @@ __all__ = [
     "bootstrap",
     "check_in",
     "check_in_to_parent",
+    "key_token",
     "pid_for_task",
     "receive_from_parent",
     "task_self",
@@ -104,7 +108,12 @@ __all__ = [
 
 
 # A child that only checks in is spared the import of these, which takes longer than the check-in.
-_IMPORTED_WHEN_USED = {"Handshake": "_handshake", "Popen": "_spawn", "Server": "_server"}
+_IMPORTED_WHEN_USED = {
+    "Handshake": "_handshake",
+    "KeyedServer": "_keyed",
+    "Popen": "_spawn",
+    "Server": "_server",
+}
 
 if not TYPE_CHECKING:  # else type checkers would accept any name
 

@@ -8,11 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from typing import Protocol
 
-from ._child_port import CancelToken, CheckIn, PortChanged, ServerCore, TimedOut
+from ._child_port import CancelToken, CheckIn, PortChanged, ReceiveRight, TimedOut
 from ._deadline import Deadline
+
+
+class Acceptor(Protocol):
+    """A ServerCore, or what looks like one."""
+
+    @property
+    def port(self) -> ReceiveRight: ...
+    def fileno(self) -> int: ...
+    def accept(
+        self,
+        timeout: float | None = None,
+        *,
+        cancel: CancelToken | None = None,
+        watch_fd: int = -1,
+    ) -> CheckIn: ...
+
+
+Listening = Callable[[Callable[[], object]], AbstractContextManager[None]]
 
 
 @contextmanager
@@ -31,7 +50,18 @@ def readers(fds: list[int], wake: asyncio.Event) -> Iterator[None]:
             os.close(copy)
 
 
-def _poll(core: ServerCore, cancel: CancelToken | None, watch_fd: int) -> CheckIn:
+def _waker(wake: asyncio.Event) -> Callable[[], None]:
+    """What sets the event from any thread."""
+    loop = asyncio.get_running_loop()
+
+    def set_soon() -> None:
+        with suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+            loop.call_soon_threadsafe(wake.set)
+
+    return set_soon
+
+
+def _poll(core: Acceptor, cancel: CancelToken | None, watch_fd: int) -> CheckIn:
     """The check-in that is there already. TimedOut if there is none."""
     if core.port.closed:
         raise PortChanged("the receive right was closed or moved during the wait")
@@ -39,16 +69,19 @@ def _poll(core: ServerCore, cancel: CancelToken | None, watch_fd: int) -> CheckI
 
 
 async def accept(
-    core: ServerCore,
+    core: Acceptor,
     timeout: float | None = None,
     *,
     cancel: CancelToken | None = None,
     watch_fd: int = -1,
+    listening: Listening = lambda _: nullcontext(),
 ) -> CheckIn:
     """ServerCore.accept without blocking the loop; the same exceptions, and CancelledError.
 
     A cancelled task loses no check-in: between taking one from the queue and returning it there is
     no point at which the task could be cancelled. watch_fd must not have data that nobody reads.
+    listening: within what that returns its argument is called whenever another thread may have
+    received the check-in.
     """
     deadline = Deadline(timeout)
     if core.port.closed:
@@ -61,7 +94,7 @@ async def accept(
         fds.append(cancel.fileno())
     if watch_fd >= 0:
         fds.append(watch_fd)
-    with readers(fds, wake):
+    with readers(fds, wake), listening(_waker(wake)):
         while not deadline.passed():
             with suppress(TimeoutError):  # the event's; and then the last look
                 await asyncio.wait_for(wake.wait(), deadline.left())

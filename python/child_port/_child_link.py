@@ -25,10 +25,10 @@ from ._child_port import (
 from ._deadline import Deadline, held
 from ._environment import variables_for_child
 from ._exit_watch import Watch, watch_either, watch_process
-from ._invitation import Invitation, InvitationReader, InvitationWriter
+from ._invitation import HANDED_OVER, Invitation, InvitationReader, InvitationWriter
+from ._keyed import KeyedServer
 from ._registered import registered
 from ._secrets import random_token
-from ._server import Server
 from ._transport import claim, find_service
 
 TYPE_CHECKING = False
@@ -70,7 +70,7 @@ class ChildLink:
         self._closed = CancelToken()
         self._destination: tuple[SendRight, int] | None = None
         self._reader: InvitationReader | None = None
-        self.server: Server | None = None
+        self.server: KeyedServer | None = None
         self.process_watch = self.watch_fd = -1
         self._name: str | None = None
         self._token = random_token()
@@ -117,7 +117,7 @@ class ChildLink:
         assert self._port is not None
         for fd in ("check in: child", "receive: child"):
             os.close(self._fds.pop(fd))
-        self.server = Server._checked_in(
+        self.server = KeyedServer._checked_in(
             self._port, self._name, self._token, pid if pinned else None
         )
         self.watch_fd = self._fds["check in: parent"]
@@ -155,13 +155,26 @@ class ChildLink:
         gone = [fd for fd in (self.process_watch, self._closed.fileno()) if fd >= 0]
         invitation = self._reader.read(deadline, cancel, gone)
         try:
-            right = find_service(invitation.service_name)
+            if invitation.service_name == HANDED_OVER:
+                right = self._accept_handed_over(deadline, cancel)
+            else:
+                right = find_service(invitation.service_name)
         except UnknownService as error:
             if self._reader.ended():
                 raise PeerGone("the child no longer receives") from error
             raise
         self._destination = right, invitation.token
         return self._destination
+
+    def _accept_handed_over(self, deadline: Deadline, cancel: CancelToken | None) -> SendRight:
+        """The right to the child's port, which comes with its check-ins."""
+        assert self.server is not None
+        arrived = self.server._accept_handed_over(deadline, cancel, self.watch_fd)
+        if not isinstance(arrived.port, SendRight):  # dead, or the child sent something else
+            if arrived.port is not None:
+                arrived.port.close()
+            raise PeerGone("the child no longer receives")
+        return arrived.port
 
     def close(self) -> None:
         """Release all of it, twice if need be. The child finds its parent gone.

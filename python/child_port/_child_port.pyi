@@ -290,6 +290,7 @@ class ServerCore:
         port: ReceiveRight,
         token: SupportsIndex,
         expected_pid: SupportsIndex | None = None,
+        keyed: bool = False,
     ) -> None: ...
     @property
     def port(self) -> ReceiveRight: ...

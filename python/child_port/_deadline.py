@@ -1,5 +1,7 @@
 """Deadlines, and waiting for descriptors and locks with one, a cancel token, and Ctrl-C."""
 
+from __future__ import annotations
+
 import errno
 import math
 import select
@@ -9,6 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ._child_port import Cancelled, CancelToken, TimedOut
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import SupportsFloat, SupportsIndex
 
 # poll() counts milliseconds in an int; a longer wait is made of several.
 _LONGEST_POLL_S = 3600.0
@@ -23,7 +29,7 @@ class Deadline:
 
     __slots__ = ("_at",)
 
-    def __init__(self, timeout: float | None) -> None:
+    def __init__(self, timeout: SupportsFloat | SupportsIndex | None) -> None:
         self._at = math.inf
         if timeout is None:
             return

@@ -49,18 +49,25 @@ class RightTypeMismatch(HandshakeError):
     expected: the types that were.
     received: the type that came, DeadName if the port died on the way, None for no port at all.
     disposition: how it came (a plain int if it is none of Mach's).
+    key: the key that it came with, if there was one.
     """
 
     def __init__(
-        self, expected: Sequence[type[Right]], received: type[Right] | None, disposition: int
+        self,
+        expected: Sequence[type[Right]],
+        received: type[Right] | None,
+        disposition: int,
+        key: str | None = None,
     ) -> None:
+        self.key = key
         self.expected = tuple(expected)
         self.received = received
         known = disposition in set(Disposition)
         self.disposition = Disposition(disposition) if known else disposition
         wanted = " or ".join(kind.__name__ for kind in self.expected)
         came = "no port" if received is None else received.__name__
-        super().__init__(f"expected {wanted}, received {came} ({self.disposition!r})")
+        what = "" if key is None else f" for {key!r}"
+        super().__init__(f"expected {wanted}{what}, received {came} ({self.disposition!r})")
 
 
 class NotAChild(RuntimeError):

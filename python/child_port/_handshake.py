@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Self, TypeVar, overload
 
 from ._child_port import (
     CancelToken,
-    CheckIn,
     InvalidDestination,
     PeerGone,
     ReceiveRight,
@@ -35,7 +34,7 @@ from ._child_port import (
     check_in,
 )
 from ._deadline import Deadline
-from ._errors import RightTypeMismatch
+from ._expect import Expect, expected_right, kinds_of
 from ._invitation import Invitation, InvitationReader, InvitationWriter
 from ._registered import registered
 from ._secrets import random_token
@@ -46,17 +45,6 @@ if TYPE_CHECKING:
     from ._spawn import Transport
 
 _R = TypeVar("_R", bound=Right)
-Expect = type[_R] | tuple[type[_R], ...]
-
-
-def expected_right(arrived: CheckIn, expect: tuple[type[_R], ...]) -> _R:
-    """The check-in's right. RightTypeMismatch if it is of another type; then it is released."""
-    right = arrived.port
-    if isinstance(right, expect):
-        return right
-    if right is not None:
-        right.close()
-    raise RightTypeMismatch(expect, None if right is None else type(right), arrived.disposition)
 
 
 class Handshake:
@@ -162,7 +150,7 @@ class Handshake:
         expected_pid: int | None = None,
     ) -> Right:
         """The right that the client hands over; see run_server_for_fd()."""
-        kinds, deadline = _kinds(expect), Deadline(timeout)
+        kinds, deadline = kinds_of(expect), Deadline(timeout)
         _open(self._server_write_fd)
         if self._offer is None and self._transport == "inherited":
             raise ValueError("the client must be started within inheriting()")
@@ -226,7 +214,7 @@ class Handshake:
         Cancelled; BootstrapError and its subclasses when the service name is refused
         (bootstrap_check_in); OSError when fd is no pipe.
         """
-        return _run_server(fd, None, _kinds(expect), Deadline(timeout), cancel, expected_pid)
+        return _run_server(fd, None, kinds_of(expect), Deadline(timeout), cancel, expected_pid)
 
     @staticmethod
     def run_client_for_fd(
@@ -283,13 +271,6 @@ def _open(fd: int) -> int:
     if fd < 0:
         raise ValueError("this end of the handshake is closed, or its side was run already")
     return fd
-
-
-def _kinds(expect: Expect[Right]) -> tuple[type[Right], ...]:
-    kinds = expect if isinstance(expect, tuple) else (expect,)
-    if not kinds or not all(isinstance(kind, type) and issubclass(kind, Right) for kind in kinds):
-        raise TypeError(f"expect must be a type of right or a tuple of them, not {expect!r}")
-    return kinds
 
 
 @contextmanager

@@ -4,8 +4,8 @@ The server writes, in native byte order and without padding: the token (8 bytes)
 service name (4 bytes), the name. This is the format of Crashpad's ChildPortHandshake. Neither side
 trusts the other to deliver it in one piece, in time, or at all.
 
-Where the client inherits the right, there is no service; what stands for its name says so. Nobody
-serves these names, so that a client that does not know them finds nothing.
+Where the client inherits the right, or is handed it, there is no service; what stands for its name
+says so. Nobody serves these names, so that a client that does not know them finds nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 LONGEST_NAME = 127
 # Mach has no more.
 REGISTERED_PORTS = 3
+HANDED_OVER = "org.child-port.handed-over"
 INHERITED_NAMES = "org.child-port.inherited."
 _HEAD = struct.Struct("=QI")
 

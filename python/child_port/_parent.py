@@ -16,10 +16,12 @@ from ._child_port import (
     check_in,
 )
 from ._deadline import Deadline, held
+from ._disposition import Disposition
 from ._environment import take_variables
-from ._invitation import Invitation, InvitationReader, InvitationWriter
-from ._secrets import random_service_name
-from ._transport import find
+from ._invitation import HANDED_OVER, Invitation, InvitationReader, InvitationWriter
+from ._keys import PARENT_TO_CHILD, check_key, derive
+from ._secrets import random_token
+from ._transport import claim, find
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,11 +47,14 @@ class _Link:
         self,
         port: Right | int | None,
         disposition: int | None,
+        key: str | None,
         deadline: Deadline,
         cancel: CancelToken | None,
     ) -> None:
         with held(self._lock, deadline, cancel, "checking in with the parent"):
             server, token = self._destination or self._look_up(deadline, cancel)
+        if key is not None:
+            token = derive(token, key)
         try:
             check_in(server, token, port, disposition, timeout=deadline.left(), cancel=cancel)
         except InvalidDestination as error:
@@ -57,17 +62,26 @@ class _Link:
 
     def receive(self, deadline: Deadline, cancel: CancelToken | None) -> CheckIn:
         with held(self._lock, deadline, cancel, "receiving from the parent"):
-            if self._server is None or self._writer is None:
-                from ._server import Server
-
-                self._server = Server(
-                    service_name=random_service_name(), expected_pid=self._parent_pid
-                )
-                invitation = Invitation(self._server.token, self._server.service_name or "")
+            server = self._server or self._serve(deadline, cancel)
+            if self._writer is None:
+                if server.service_name is None:
+                    # The parent takes it from among the check-ins when it has a right to send.
+                    self.check_in(
+                        server.port, Disposition.MAKE_SEND, PARENT_TO_CHILD, deadline, cancel
+                    )
+                invitation = Invitation(server.token, server.service_name or HANDED_OVER)
                 self._writer = InvitationWriter(self._receive_fd, invitation)
             self._writer.write(deadline, cancel)
-            server = self._server
         return server.accept(deadline.left(), cancel=cancel, watch_fd=self._receive_fd)
+
+    def _serve(self, deadline: Deadline, cancel: CancelToken | None) -> Server:
+        """Make the port at which the parent hands over: with a name if there can be one."""
+        from ._server import Server
+
+        by_name = self._reader.read(deadline, cancel).slot is None
+        name, port = claim("auto" if by_name else "inherited", "")
+        self._server = Server._checked_in(port, name, random_token(), self._parent_pid)
+        return self._server
 
     def _look_up(self, deadline: Deadline, cancel: CancelToken | None) -> tuple[SendRight, int]:
         invitation = self._reader.read(deadline, cancel)
@@ -121,10 +135,14 @@ def check_in_to_parent(
     port: Right | int | None,
     disposition: int | None = None,
     *,
+    key: str | None = None,
     timeout: float | None = None,
     cancel: CancelToken | None = None,
 ) -> None:
     """Hand a right to the parent, who takes it with Popen.accept(). As often as there are rights.
+
+    key says which right it is: the parent takes it with Popen.collect({key: ...}) or
+    accept(key=...), in whatever order the rights come.
 
     port and disposition are those of check_in(), and so is their ownership: whatever fails, the
     caller owns what it owned. timeout is in seconds, for all of it.
@@ -133,7 +151,9 @@ def check_in_to_parent(
     or has closed its Popen; TimedOut, Cancelled; and what check_in() and bootstrap.look_up() raise.
     """
     deadline = Deadline(timeout)
-    _the_link().check_in(port, disposition, deadline, cancel)
+    if key is not None:
+        check_key(key)
+    _the_link().check_in(port, disposition, key, deadline, cancel)
 
 
 def receive_from_parent(

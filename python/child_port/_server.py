@@ -67,6 +67,8 @@ class Server(ServerCore):
     thread, also several at once: each check-in goes to one caller, who owns its port.
     """
 
+    _KEYED = False
+
     def __init__(
         self,
         port: ReceiveRight | None = None,
@@ -84,13 +86,13 @@ class Server(ServerCore):
         if token is None:
             token = random_token()
         if port is not None:
-            super().__init__(port, token, expected_pid)
+            super().__init__(port, token, expected_pid, self._KEYED)
             if port.closed:
                 raise ValueError("the port is closed")
             return
         made = ReceiveRight() if service_name is None else bootstrap.check_in(service_name)
         try:
-            super().__init__(made, token, expected_pid)
+            super().__init__(made, token, expected_pid, self._KEYED)
         except BaseException:
             made.close()
             raise

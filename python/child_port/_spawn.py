@@ -12,7 +12,8 @@ from typing import Any, AnyStr, Literal, overload
 from ._child_link import ChildLink
 from ._child_port import CancelToken, CheckIn, PeerGone, Right
 from ._deadline import Deadline
-from ._server import Server
+from ._expect import Expect
+from ._keyed import KeyedServer
 from ._transport import check_transport
 
 _LAST_GASP_S = 0.1
@@ -123,40 +124,95 @@ class Popen(subprocess.Popen[AnyStr]):
         return self._open_link().transport
 
     @property
-    def server(self) -> Server:
+    def server(self) -> KeyedServer:
         """Where the child checks in: for select (fileno) and for its stats. ValueError if closed.
 
-        To wait, call accept() or accept_async() of this object, which see the child's end.
+        To wait, call accept() or collect() of this object, or their async variants, which see the
+        child's end.
         """
         server = self._open_link().server
         assert server is not None
         return server
 
-    def accept(self, timeout: float | None = None, *, cancel: CancelToken | None = None) -> CheckIn:
-        """The child's next check-in; the caller owns its port.
+    def accept(
+        self,
+        timeout: float | None = None,
+        *,
+        key: str | None = None,
+        cancel: CancelToken | None = None,
+    ) -> CheckIn:
+        """The child's next check-in with that key, or without one; the caller owns its port.
 
-        A check-in that the child sent before it ended is still accepted. timeout is in seconds.
+        Those with other keys stay there for whoever asks for them. A check-in that the child sent
+        before it ended is still accepted. timeout is in seconds.
 
         Raises PeerGone as soon as the child has ended, or closed its end of the pipe, and has sent
         no more; and what Server.accept() raises. ValueError if this object is closed.
         """
         link = self._open_link()
         try:
-            return self.server.accept(timeout, cancel=cancel, watch_fd=link.watch_fd)
+            return self.server.accept(timeout, key=key, cancel=cancel, watch_fd=link.watch_fd)
         except PeerGone:
             raise self._gone("no check-in from it is left") from None
 
     async def accept_async(
-        self, timeout: float | None = None, *, cancel: CancelToken | None = None
+        self,
+        timeout: float | None = None,
+        *,
+        key: str | None = None,
+        cancel: CancelToken | None = None,
     ) -> CheckIn:
         """accept() without blocking asyncio's event loop; the same exceptions."""
-        from . import _aio
-
         link = self._open_link()
         try:
-            return await _aio.accept(self.server, timeout, cancel=cancel, watch_fd=link.watch_fd)
+            return await self.server.accept_async(
+                timeout, key=key, cancel=cancel, watch_fd=link.watch_fd
+            )
         except PeerGone:
             raise self._gone("no check-in from it is left") from None
+
+    def collect(
+        self,
+        expect: Mapping[str, Expect[Right]],
+        timeout: float | None = None,
+        *,
+        cancel: CancelToken | None = None,
+    ) -> dict[str, Any]:
+        """The rights that the child hands over with keys, in whatever order they come.
+
+        expect says for each key the type of its right, or several; the result has the right, which
+        the caller owns, for each key. timeout, in seconds, is for all of them.
+
+        ```
+        rights = child.collect({"task": SendRight, "service": ReceiveRight}, timeout=10)
+        ```
+
+        Raises TimedOut, or PeerGone as soon as the child has ended, and says which keys are
+        missing; RightTypeMismatch for a right of another type, which is released; otherwise what
+        accept() does. What came by then is not lost: the next collect() or accept(key=...) takes
+        it, and close() releases it.
+        """
+        link = self._open_link()
+        try:
+            return self.server.collect(expect, timeout, cancel=cancel, watch_fd=link.watch_fd)
+        except PeerGone as error:
+            raise self._gone(str(error)) from None
+
+    async def collect_async(
+        self,
+        expect: Mapping[str, Expect[Right]],
+        timeout: float | None = None,
+        *,
+        cancel: CancelToken | None = None,
+    ) -> dict[str, Any]:
+        """collect() without blocking asyncio's event loop; the same exceptions."""
+        link = self._open_link()
+        try:
+            return await self.server.collect_async(
+                expect, timeout, cancel=cancel, watch_fd=link.watch_fd
+            )
+        except PeerGone as error:
+            raise self._gone(str(error)) from None
 
     def send_right(
         self,
