@@ -8,13 +8,14 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import child_port as cp
 import pytest
 from support import DEADLINE, TOKEN
 
 COMMAND = [sys.executable, "-m", "child_port"]
-COMMANDS = ["demo", "run", "serve", "look-up"]
+COMMANDS = ["demo", "run", "serve", "look-up", "doctor"]
 
 
 def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -218,3 +219,55 @@ def test_a_reader_that_goes_away_is_no_traceback(service_name: str) -> None:
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(DEADLINE) == 1
+
+
+def test_doctor_finds_that_the_main_job_works() -> None:
+    shown, told = command("doctor"), command("doctor", "--json")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout.endswith("\na child can hand its task port to its parent here\n")
+    report = json.loads(told.stdout)
+    assert told.returncode == 0 and report["works"] is True
+    assert report["about"]["stubs"] and sys.executable in report["about"]["python"]
+    found = {check["what"].split(" (")[0]: check for check in report["checks"]}
+    for name in ("descriptors", "service names", "rights that a child inherits"):
+        assert found[name]["status"] == "ok", found[name]
+    job = found["a child that hands its task port to its parent"]
+    assert job["status"] in ("ok", "warning") and job["detail"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="breaks the bootstrap of mach_linux")
+def test_doctor_says_what_a_refused_name_means_and_that_the_job_works_without(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "mach-bootstrap").mkdir(mode=0o755)  # where others can reach, which is refused
+    result = command("doctor", "--json", XDG_RUNTIME_DIR=str(tmp_path))
+    report = json.loads(result.stdout)
+    found = {check["what"]: check for check in report["checks"]}
+    assert found["service names (bootstrap)"]["status"] == "warning"
+    assert "inherited" in found["service names (bootstrap)"]["advice"]
+    assert result.returncode == 0 and report["works"] is True
+
+
+def test_doctor_fails_and_says_why_if_a_child_cannot_check_in(tmp_path: Path) -> None:
+    # A child whose Python ends before it does anything.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nif '-c' in sys.orig_argv: raise SystemExit('no child today')\n"
+    )
+    shown = command("doctor", PYTHONPATH=str(tmp_path))
+    assert shown.returncode == 1
+    assert "no child today" in shown.stdout and re.search("^failed ", shown.stdout, re.MULTILINE)
+    assert shown.stdout.endswith("a child cannot hand its task port to its parent here\n")
+
+
+def test_doctor_warns_of_few_descriptors() -> None:
+    program = (
+        "import resource, sys; _, hard = resource.getrlimit(resource.RLIMIT_NOFILE);"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard));"
+        "from child_port._cli import main; sys.exit(main(['doctor', '--json']))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, timeout=DEADLINE
+    )
+    checks = json.loads(result.stdout)["checks"]
+    assert (checks[0]["status"], result.returncode) == ("warning", 0)
+    assert "ulimit" in checks[0]["advice"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .._child_port import MachError, PeerGone, SendRight, task_self
+from .._child_port import SendRight, task_self
 from .._deadline import Deadline
 from .._errors import HandshakeError, NotAChild
 from .._parent import check_in_to_parent
@@ -29,7 +29,8 @@ def check_in(rights: Sequence[str], timeout: float) -> bool:
             finally:
                 if right is not None:
                     right.close()
-    except (MachError, PeerGone, HandshakeError, NotAChild) as error:
+    # OSError: MachError and PeerGone, and macOS's refusal of a system binary's task port.
+    except (OSError, HandshakeError, NotAChild) as error:
         print_error("run", str(error))
         return False
     return True
