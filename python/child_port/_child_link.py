@@ -160,7 +160,7 @@ class ChildLink:
             else:
                 right = find_service(invitation.service_name)
         except UnknownService as error:
-            if self._reader.ended():
+            if self._reader.ended(deadline):
                 raise PeerGone("the child no longer receives") from error
             raise
         self._destination = right, invitation.token

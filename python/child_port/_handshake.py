@@ -34,6 +34,7 @@ from ._child_port import (
     check_in,
 )
 from ._deadline import Deadline
+from ._errors import HandshakeError
 from ._expect import Expect, expected_right, kinds_of
 from ._invitation import Invitation, InvitationReader, InvitationWriter
 from ._registered import registered
@@ -321,7 +322,7 @@ def _run_client(
                 check_in(server, token, port, disposition, timeout=deadline.left(), cancel=cancel)
         except InvalidDestination as error:
             raise PeerGone("the server ended before it took the right") from error
-        except UnknownService as error:
-            if reader.ended():
+        except (UnknownService, HandshakeError) as error:
+            if reader.ended(deadline):
                 raise PeerGone("the server ended before the client could look it up") from error
             raise

@@ -10,6 +10,7 @@ says so. Nobody serves these names, so that a client that does not know them fin
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
@@ -29,6 +30,7 @@ LONGEST_NAME = 127
 REGISTERED_PORTS = 3
 HANDED_OVER = "org.child-port.handed-over"
 INHERITED_NAMES = "org.child-port.inherited."
+_LAST_GASP_S = 1.0
 _HEAD = struct.Struct("=QI")
 
 
@@ -124,13 +126,18 @@ class InvitationReader:
             self._came += piece
         return self._decode()
 
-    def ended(self) -> bool:
-        """Whether all writers have closed the pipe."""
+    def ended(self, deadline: Deadline | None = None) -> bool:
+        """Whether all writers have closed the pipe, or, with a deadline, do within a moment.
+
+        The system closes what a process that dies had open one after the other, so that its service
+        may be gone a little before its end of the pipe.
+        """
+        wait = 0 if deadline is None else deadline.slice(_LAST_GASP_S)
         poller = select.poll()
         # Elsewhere the hang-up is always told; XNU's poll watches a descriptor without events for
         # nothing at all (poll_nocancel in bsd/kern/sys_generic.c).
         poller.register(self._fd, select.POLLHUP)
-        return bool(poller.poll(0))
+        return bool(poller.poll(math.ceil(wait * 1000)))
 
     def close(self) -> None:
         fd, self._fd = self._fd, -1

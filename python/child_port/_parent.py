@@ -18,6 +18,7 @@ from ._child_port import (
 from ._deadline import Deadline, held
 from ._disposition import Disposition
 from ._environment import take_variables
+from ._errors import HandshakeError
 from ._invitation import HANDED_OVER, Invitation, InvitationReader, InvitationWriter
 from ._keys import PARENT_TO_CHILD, check_key, derive
 from ._secrets import random_token
@@ -87,8 +88,8 @@ class _Link:
         invitation = self._reader.read(deadline, cancel)
         try:
             right = find(invitation)
-        except UnknownService as error:
-            if self._reader.ended():
+        except (UnknownService, HandshakeError) as error:
+            if self._reader.ended(deadline):
                 raise PeerGone("the parent is gone, or has closed its Popen") from error
             raise
         self._destination = right, invitation.token
