@@ -144,7 +144,7 @@ static void answer(int connection, struct service *s, struct ml_garbage *g)
     int fds[3], n;
 
     ml_port_retain(s->port);
-    n = ml_right_descriptors(&right, fds, g);
+    n = ml_right_descriptors(&right, fds);
     memset(&packet, 0, sizeof packet);
     packet.wire =
         (struct ml_wire){.magic = ML_WIRE_MAGIC, .n_fds = (uint16_t)n, .reply = ML_CARRY_SEND};

@@ -129,7 +129,7 @@ void ml_send_kernel(struct ml_port *notify, mach_msg_header_t *message, struct m
     int fds[3] = {-1, -1, -1}, n = 0;
 
     if (carried != NULL) {
-        n = ml_right_descriptors(carried, fds, g);
+        n = ml_right_descriptors(carried, fds);
         uint32_t name = carried->carry;
         memcpy((uint8_t *)(message + 1) + sizeof(mach_msg_body_t), &name, sizeof name);
     }

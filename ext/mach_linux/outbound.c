@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "chain.h"
 #include "outbound.h"
 #include "refusal.h"
 #include "vm.h"
@@ -117,6 +118,8 @@ static bool lay_out(struct ml_outbound *out, const mach_msg_header_t *m, uint32_
     uint32_t copied = sizeof(struct ml_wire) + size <= ML_INLINE_BYTES ? size : out->rewritten;
     uint32_t head_size = (uint32_t)sizeof(struct ml_wire) + copied;
     uint32_t n_pieces = 2 + 2 * out->count;
+    /* The most that the rights and the reply can take, and one for a memory file. */
+    size_t n_fds = 3 * ((size_t)out->n_named + 1) + 1;
 
     if (head_size > ML_INLINE_BYTES)
         out->head = malloc(head_size);
@@ -124,9 +127,11 @@ static bool lay_out(struct ml_outbound *out, const mach_msg_header_t *m, uint32_
         out->pieces = malloc(n_pieces * sizeof *out->pieces);
     if (out->n_named > ML_INLINE_RIGHTS)
         out->rights = malloc(out->n_named * sizeof *out->rights);
+    if (n_fds > ML_FDS_MAX)
+        out->fds = malloc(n_fds * sizeof *out->fds);
     if (out->n_arrays != 0)
         out->carries = calloc(1, out->n_arrays + 4 * (size_t)out->count);
-    if (out->head == NULL || out->pieces == NULL || out->rights == NULL ||
+    if (out->head == NULL || out->pieces == NULL || out->rights == NULL || out->fds == NULL ||
         (out->n_arrays != 0 && out->carries == NULL))
         return false;
     memcpy(out->head + sizeof(struct ml_wire), m, copied);
@@ -147,7 +152,8 @@ mach_msg_return_t ml_outbound_open(struct ml_outbound *out, const mach_msg_heade
     out->pieces = out->few_pieces;
     out->carries = NULL;
     out->n_rights = out->n_pieces = out->n_fds = out->garbage.n = 0;
-    out->file = -1;
+    out->fds = out->few_fds;
+    out->file = out->chain = -1;
     out->count = out->n_named = out->n_arrays = 0;
     out->extra = 0;
     out->memory = false;
@@ -162,7 +168,10 @@ mach_msg_return_t ml_outbound_open(struct ml_outbound *out, const mach_msg_heade
 void ml_outbound_close(struct ml_outbound *out)
 {
     ml_garbage_add(&out->garbage, out->file);
+    ml_garbage_add(&out->garbage, out->chain);
     ml_garbage_flush(&out->garbage);
+    if (out->fds != out->few_fds)
+        free(out->fds);
     if (out->head != out->few_bytes.bytes)
         free(out->head);
     if (out->pieces != out->few_pieces)
@@ -323,16 +332,29 @@ static mach_msg_return_t copyin_descriptors(struct ml_outbound *out, uint8_t *at
 static int gather(struct ml_outbound *out, struct ml_right *right)
 {
     int fds[3];
-    int n = ml_right_descriptors(right, fds, &out->garbage);
+    int n = ml_right_descriptors(right, fds);
     if (n < 0)
         return errno;
-    /* One place is kept for a memory file. */
-    if (out->n_fds + (unsigned)n >= ML_FDS_MAX) {
+    for (int i = 0; i < n; i++)
+        out->fds[out->n_fds++] = fds[i];
+    return 0;
+}
+
+/* More descriptors than a packet takes, and a place for a memory file beside them, go in a chain.
+ */
+static int chain(struct ml_outbound *out)
+{
+    if (out->n_fds < ML_FDS_MAX)
+        return 0;
+    if (out->n_fds > ML_CHAIN_MAX) {
         ml_refused("mach_msg", E2BIG);
         return E2BIG;
     }
-    for (int i = 0; i < n; i++)
-        out->fds[out->n_fds++] = fds[i];
+    out->chain = ml_chain_create(out->fds, out->n_fds);
+    if (out->chain < 0)
+        return errno;
+    out->fds[0] = out->chain;
+    out->n_fds = 1;
     return 0;
 }
 
@@ -371,8 +393,12 @@ static int complete(struct ml_outbound *out, const mach_msg_header_t *m, uint32_
         .msgh_size = size,
         .msgh_id = m->msgh_id,
     };
+    unsigned n_fds = out->n_fds;
+    if (error == 0)
+        error = chain(out);
     struct ml_wire wire = {.magic = ML_WIRE_MAGIC,
-                           .n_fds = (uint16_t)out->n_fds,
+                           .n_fds = (uint16_t)n_fds,
+                           .flags = out->chain < 0 ? 0 : ML_WIRE_CHAIN,
                            .reply = out->reply.carry,
                            .extra = (uint32_t)out->extra};
     memcpy(out->head, &wire, sizeof wire);

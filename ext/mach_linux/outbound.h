@@ -33,9 +33,11 @@ struct ml_outbound {
         uint8_t bytes[ML_INLINE_BYTES];
     } few_bytes;
     uint8_t *carries; /* kinds of the rights in out-of-line arrays, behind everything else */
-    int fds[ML_FDS_MAX];
+    int *fds;         /* few_fds, or on the heap: then they go in a chain */
+    int few_fds[ML_FDS_MAX];
     unsigned n_fds;
-    int file; /* the packet as a memory file, −1 if it goes as it is */
+    int file;  /* the packet as a memory file, −1 if it goes as it is */
+    int chain; /* its descriptors as a chain, −1 if they go as they are */
     struct ml_garbage garbage;
 
     /* What measuring found. */

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "chain.h"
 #include "fds.h"
 #include "packet.h"
 #include "refusal.h"
@@ -108,6 +109,7 @@ int ml_packet_read_raw(int fd, struct ml_packet *packet, uint8_t *buffer, uint32
     packet->heap = NULL;
     packet->size = (uint32_t)got;
     packet->n_fds = 0;
+    packet->chained = NULL;
     packet->kernel = false;
     packet->sender = (struct ucred){.pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1};
     bool any = read_control(&m, packet);
@@ -132,6 +134,13 @@ static bool is_in_file(const struct ml_packet *packet)
     return packet->size >= sizeof(struct ml_wire) && packet->n_fds != 0 &&
            ml_packet_wire(packet)->magic == ML_WIRE_MAGIC &&
            (ml_packet_wire(packet)->flags & ML_WIRE_MEMFD) != 0;
+}
+
+bool ml_packet_has_chain(const struct ml_packet *packet)
+{
+    return packet->size >= sizeof(struct ml_wire) &&
+           ml_packet_wire(packet)->magic == ML_WIRE_MAGIC &&
+           (ml_packet_wire(packet)->flags & ML_WIRE_CHAIN) != 0;
 }
 
 static bool read_all(int file, uint8_t *to, size_t size)
@@ -178,6 +187,8 @@ int ml_packet_read(int fd, struct ml_packet *packet)
         return error;
     if (is_in_file(packet))
         error = read_file(packet);
+    if (error == 0 && ml_packet_has_chain(packet))
+        error = ml_chain_open(packet);
     if (error == 0 && !ml_packet_check(packet))
         error = EBADMSG;
     if (error != 0)
@@ -189,8 +200,10 @@ int ml_packet_read(int fd, struct ml_packet *packet)
 
 void ml_packet_drop(struct ml_packet *packet)
 {
-    ml_close_untrusted(packet->fds, packet->n_fds);
+    ml_close_untrusted(ml_packet_fds(packet), packet->n_fds);
     packet->n_fds = 0;
+    free(packet->chained);
+    packet->chained = NULL;
     free(packet->heap);
     packet->heap = NULL;
 }
@@ -305,7 +318,7 @@ static bool check_body(const struct ml_packet *packet, uint32_t msgh_size, struc
             good = check_memory(d, sums);
         else if (ml_descriptor_type(d) == MACH_MSG_OOL_PORTS_DESCRIPTOR)
             good = check_array(packet, msgh_size, d, sums);
-        if (!good || sums->n_fds > ML_FDS_MAX)
+        if (!good || sums->n_fds > packet->n_fds)
             return false;
         at += ml_descriptor_size(d);
     }
@@ -322,7 +335,8 @@ bool ml_packet_check(const struct ml_packet *packet)
     struct sums sums = {0, 0};
 
     if (wire->magic != ML_WIRE_MAGIC || wire->reserved != 0 || wire->extra > ML_EXTRA_MAX ||
-        (wire->flags & ~ML_WIRE_KERNEL) != 0)
+        (wire->flags & ~(ML_WIRE_KERNEL | ML_WIRE_CHAIN)) != 0 ||
+        ml_packet_has_chain(packet) != (packet->chained != NULL))
         return false;
     if (h->msgh_size < sizeof *h || h->msgh_size > ML_EXTRA_MAX || h->msgh_size % 4 != 0 ||
         packet->size != sizeof(struct ml_wire) + (uint64_t)h->msgh_size + wire->extra)
@@ -384,6 +398,7 @@ bool ml_packet_make_kernel(struct ml_packet *packet, mach_msg_id_t id)
         (mach_msg_header_t){.msgh_size = sizeof(mach_msg_header_t), .msgh_id = id};
     packet->size = sizeof(struct ml_wire) + sizeof(mach_msg_header_t);
     packet->n_fds = 0;
+    packet->chained = NULL;
     packet->kernel = true;
     packet->sender = (struct ucred){0};
     return true;

@@ -24,6 +24,7 @@
 
 #define ML_WIRE_MAGIC 0x31504d4cu /* "LMP1" */
 #define ML_FDS_MAX 253u           /* SCM_MAX_FD */
+#define ML_CHAIN_MAX 65535u       /* what fits the wire header */
 /* The longest packet: what a socket takes with the kernel's default buffer, less its bookkeeping.
  */
 #define ML_PACKET_MAX (208u * 1024u)
@@ -46,6 +47,7 @@ enum ml_carry {
 
 #define ML_WIRE_KERNEL 1u /* made by the library, in Mach's kernel's place */
 #define ML_WIRE_MEMFD 2u  /* the packet is in a sealed memory file, the last descriptor */
+#define ML_WIRE_CHAIN 4u  /* the descriptors are in a socket, the first: chain.h */
 
 struct ml_wire {
     uint32_t magic;
@@ -68,7 +70,14 @@ struct ml_packet {
     struct ucred sender;
     unsigned n_fds;
     int fds[ML_FDS_MAX];
+    int *chained; /* owned: the descriptors that came in a chain, in place of `fds`; else NULL */
 };
+
+/* The packet's descriptors, wherever they are. */
+static inline int *ml_packet_fds(struct ml_packet *p)
+{
+    return p->chained != NULL ? p->chained : p->fds;
+}
 
 static inline struct ml_wire *ml_packet_wire(const struct ml_packet *p)
 {
@@ -108,6 +117,8 @@ unsigned ml_carry_fds(enum ml_carry kind);
 int ml_packet_read(int fd, struct ml_packet *packet);
 /* The same into any buffer, and without the check of what it says. */
 int ml_packet_read_raw(int fd, struct ml_packet *packet, uint8_t *buffer, uint32_t size);
+/* Does it say that its descriptors are in a chain? */
+bool ml_packet_has_chain(const struct ml_packet *packet);
 /* Is everything in it consistent? Sizes, kinds, dispositions, descriptor count. */
 bool ml_packet_check(const struct ml_packet *packet);
 /* Sends iov with fds; 0 or errno. Never waits, never raises SIGPIPE. */

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -29,7 +30,8 @@ struct inbound {
     struct ml_receiver_identity port; /* that it came to */
     uint32_t n_rights;
     struct ml_right reply;
-    struct ml_right rights[RIGHTS_MAX];
+    struct ml_right *rights; /* few_rights, or on the heap */
+    struct ml_right few_rights[RIGHTS_MAX];
 };
 
 /* --- trailers -------------------------------------------------------------------------------- */
@@ -138,6 +140,27 @@ static bool take_some(struct inbound *in, const struct carries *c, unsigned *nex
     return true;
 }
 
+/* Room for all rights that the packet can have: each takes a descriptor at least. */
+static bool rights_open(struct inbound *in)
+{
+    in->n_rights = 0;
+    in->rights = in->few_rights;
+    if (in->packet.n_fds <= RIGHTS_MAX)
+        return true;
+    in->rights = malloc(in->packet.n_fds * sizeof *in->rights);
+    if (in->rights != NULL)
+        return true;
+    ml_refused("malloc", ENOMEM);
+    ml_packet_drop(&in->packet);
+    return false;
+}
+
+static void rights_close(struct inbound *in)
+{
+    if (in->rights != in->few_rights)
+        free(in->rights);
+}
+
 /* Turns the packet's descriptors into rights. False: one was not what it claimed, all are dropped.
  */
 static bool take_rights(struct inbound *in)
@@ -147,7 +170,6 @@ static bool take_rights(struct inbound *in)
     unsigned next = 0;
     uint32_t count = descriptor_count(h);
 
-    in->n_rights = 0;
     bool good = ml_right_arrive(&in->packet, &next, ml_packet_wire(&in->packet)->reply, &in->reply);
     if (!good)
         in->reply = (struct ml_right){.carry = ML_CARRY_NULL, .fds = {-1, -1}};
@@ -339,16 +361,28 @@ static enum taken take(struct ml_receiver *r, mach_msg_option_t option, mach_msg
     return result;
 }
 
+/* False: it was no message after all. */
+static bool settle_taken(struct inbound *in, mach_msg_header_t *buffer, mach_msg_option_t option,
+                         mach_msg_return_t *result)
+{
+    if (!rights_open(in)) {
+        *result = MACH_RCV_BODY_ERROR | MACH_MSG_IPC_KERNEL;
+        return true;
+    }
+    bool good = take_rights(in);
+    if (good)
+        *result = deliver(in, buffer, option);
+    rights_close(in);
+    return good;
+}
+
 /* What one try means for the call. True: it is over, with *result. */
 static bool settle(enum taken taken, struct inbound *in, mach_msg_header_t *buffer,
                    mach_msg_option_t option, mach_msg_size_t size, mach_msg_return_t *result)
 {
     switch (taken) {
     case TAKEN:
-        if (!take_rights(in))
-            return false;
-        *result = deliver(in, buffer, option);
-        return true;
+        return settle_taken(in, buffer, option, result);
     case LEFT_LARGE:
         *result = MACH_RCV_TOO_LARGE;
         if (size >= 16) /* the size is written where there is room for the header's first half */

@@ -72,9 +72,10 @@ static const char *describe(struct refusal r)
                  r.call, descriptor_limit());
         break;
     case E2BIG:
-        snprintf(text, sizeof text,
-                 "%s: the rights of a message travel as at most 252 descriptors, two a send right",
-                 r.call);
+        snprintf(
+            text, sizeof text,
+            "%s: the rights of a message travel as at most 65535 descriptors, two a send right",
+            r.call);
         break;
     case ENOSPC:
         snprintf(text, sizeof text,

@@ -364,7 +364,7 @@ static int live_end(struct ml_right *right)
     return right->live != NULL ? right->live->fd : -1;
 }
 
-int ml_right_descriptors(struct ml_right *right, int fds[3], struct ml_garbage *g)
+int ml_right_descriptors(struct ml_right *right, int fds[3])
 {
     switch ((enum ml_carry)right->carry) {
     case ML_CARRY_SEND:
@@ -385,7 +385,7 @@ int ml_right_descriptors(struct ml_right *right, int fds[3], struct ml_garbage *
         fds[2] = ml_state_export(right->receiver);
         if (fds[2] < 0)
             return -1;
-        ml_garbage_add(g, fds[2]);
+        right->fds[0] = fds[2]; /* closed with the right, when the message is on its way */
         right->carry = ML_CARRY_RECEIVE_STATE;
         return 3;
     default:
@@ -417,7 +417,7 @@ static bool arrive_receive(const int *fds, enum ml_carry carry, struct ml_right 
 bool ml_right_arrive(struct ml_packet *packet, unsigned *next, enum ml_carry carry,
                      struct ml_right *right)
 {
-    const int *fds = packet->fds + *next;
+    int *fds = ml_packet_fds(packet) + *next;
     unsigned n = ml_carry_fds(carry);
     bool good = true;
 
@@ -451,7 +451,7 @@ bool ml_right_arrive(struct ml_packet *packet, unsigned *next, enum ml_carry car
         return false;
     }
     for (unsigned i = 0; i < n; i++)
-        packet->fds[*next + i] = -1;
+        fds[i] = -1;
     *next += n;
     return true;
 }

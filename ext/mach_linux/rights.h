@@ -47,8 +47,8 @@ void ml_right_destroy(struct ml_right *right, struct ml_garbage *g);
 mach_port_name_t ml_copyout(struct ml_right *right, bool *full, struct ml_garbage *g);
 
 /* The descriptors that the right travels as, borrowed, into fds. A receive right with a history
- * gets a state socket, which is also added to g. Returns their number, or −1 with errno. */
-int ml_right_descriptors(struct ml_right *right, int fds[3], struct ml_garbage *g);
+ * gets a state socket, which is closed with the right. Returns their number, or −1 with errno. */
+int ml_right_descriptors(struct ml_right *right, int fds[3]);
 
 /* Takes the next descriptors of a packet for a right of `carry` and looks at what they are. False
  * when they are not what they claim to be; they are then still the packet's. */

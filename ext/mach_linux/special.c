@@ -143,7 +143,7 @@ static kern_return_t special_copy(mach_port_name_t name, struct special *s, stru
     if (ml_copyin(name, MACH_MSG_TYPE_COPY_SEND, &right, g) != KERN_SUCCESS)
         return MACH_SEND_INVALID_RIGHT;
     s->carry = right.carry;
-    int n = ml_right_descriptors(&right, fds, g);
+    int n = ml_right_descriptors(&right, fds);
     s->key = right.port != NULL ? right.port->key : 0;
     bool ok = true;
     for (int i = 0; i < n; i++) {

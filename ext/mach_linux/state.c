@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "chain.h"
 #include "refusal.h"
 #include "state.h"
 
@@ -63,6 +64,19 @@ static int put_sources(int fd, const struct ml_receiver *r)
     return error;
 }
 
+/* A message that was put back, with its descriptors as it came with them. */
+static int put_stash(int fd, struct ml_packet *packet)
+{
+    if (packet->chained == NULL)
+        return put(fd, PIECE_STASH, packet->via, packet, packet->fds, packet->n_fds);
+    int chain = ml_chain_create(packet->chained, packet->n_fds);
+    if (chain < 0)
+        return errno;
+    int error = put(fd, PIECE_STASH, packet->via, packet, &chain, 1);
+    close(chain);
+    return error;
+}
+
 int ml_state_export(struct ml_receiver *r)
 {
     int pair[2];
@@ -77,8 +91,7 @@ int ml_state_export(struct ml_receiver *r)
     if (error == 0)
         error = put_sources(pair[0], r);
     for (struct ml_stash *s = r->stash; error == 0 && s != NULL; s = s->next)
-        error =
-            put(pair[0], PIECE_STASH, s->packet.via, &s->packet, s->packet.fds, s->packet.n_fds);
+        error = put_stash(pair[0], &s->packet);
     if (error == 0 && r->no_senders != NULL)
         error = put(pair[0], PIECE_NO_SENDERS, 0, NULL, &r->no_senders->tx, 1);
     pthread_mutex_unlock(&r->lock);
@@ -120,6 +133,8 @@ static void take_stash(struct ml_receiver *r, struct ml_packet *piece, uint32_t 
     piece->size -= (uint32_t)sizeof(struct piece);
     piece->via = via == MACH_MSG_TYPE_PORT_SEND_ONCE ? via : MACH_MSG_TYPE_PORT_SEND;
     piece->sender = (struct ucred){.pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1};
+    if (ml_packet_has_chain(piece) && ml_chain_open(piece) != 0)
+        return;
     if (ml_packet_check(piece))
         (void)ml_receiver_stash_last(r, piece);
 }

@@ -26,7 +26,7 @@ LIBRARY = ROOT / "ext" / "mach_linux"
 CORPUS = HERE / "corpus"
 
 TARGETS = {
-    "packet": ["packet.c", "receive.c", "rights.c", "receiver.c"],
+    "packet": ["packet.c", "chain.c", "receive.c", "rights.c", "receiver.c"],
     "state": ["state.c", "receiver.c"],
 }
 """The targets, and the library's files that each is about."""

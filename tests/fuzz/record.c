@@ -88,6 +88,8 @@ static void sample(const char *name, struct letter *letter, size_t size, const u
     letter->header.msgh_remote_port = to;
     need(mach_msg(&letter->header, MACH_SEND_MSG, (mach_msg_size_t)size, 0, 0, 0, 0), name);
     read_packet(rx_of(to), &packet, n_kinds, name);
+    if ((options & 0x80) != 0)
+        ml_packet_wire(&packet)->flags |= ML_WIRE_CHAIN;
     FILE *file = open_seed("packet", name);
     const uint8_t head[2] = {options, (uint8_t)n_kinds};
     fwrite(head, 1, sizeof head, file);
@@ -188,6 +190,8 @@ static void rights(void)
     one_right("send_with_other_descriptors", MAKE_SEND, wrong, 2, 0);
     one_right("send_at_the_limit", MAKE_SEND, send, 2, 0x20);
     one_right("send_in_a_file", MAKE_SEND, send, 2, 0x08);
+    one_right("send_in_a_chain", MAKE_SEND, send, 2, 0x80);
+    one_right("receive_in_a_chain_in_a_file", MOVE_RECEIVE, receive, 2, 0x88);
     one_right("send_once", MAKE_SEND_ONCE, once, 1, 0);
     one_right("receive", MOVE_RECEIVE, receive, 2, 0);
     one_right("receive_kept_back", MOVE_RECEIVE, receive, 2, 0x06);
@@ -250,6 +254,10 @@ static void out_of_line(void)
     sample("memory_and_right", &l, length(&l, end) + 12, one, 2, 0);
     end = add_array(fresh(&l, 12), l.room, ports, 3, MAKE_SEND);
     sample("array", &l, length(&l, end), two, 4, 0);
+    end = add_array(fresh(&l, 12), l.room, ports, 3, MAKE_SEND);
+    sample("array_in_a_chain", &l, length(&l, end), two, 4, 0x80);
+    end = add_array(fresh(&l, 12), l.room, ports, 3, MAKE_SEND);
+    sample("array_in_a_chain_kept_back", &l, length(&l, end), two, 4, 0x86);
     end = add_array(fresh(&l, 13), l.room, ports, 1, MAKE_SEND);
     end = add_memory(&l, end, text, 3);
     sample("array_and_memory_in_a_file", &l, length(&l, end), one, 2, 0x08);

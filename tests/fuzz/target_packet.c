@@ -21,6 +21,7 @@
 #define OPTION_NO_SEAL 0x10u /* which one can still write to */
 #define OPTION_LIMIT 0x20u   /* the receiver has few descriptors left */
 #define OPTION_AUDIT 0x40u   /* with an audit trailer */
+#define OPTION_CHAIN 0x80u   /* the descriptors are in a chain */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -44,6 +45,15 @@ static void send_file(int tx, const uint8_t *packet, size_t size, int *fds, unsi
         world_write(tx, &head, sizeof head, fds, n + 1);
     }
     close(file);
+}
+
+/* Puts the descriptors into the state socket, five at a time, in place of what was there. */
+static unsigned put_in_chain(struct world *w, int *fds, unsigned n)
+{
+    for (unsigned at = 0; at < n; at += 5)
+        world_state(w, "", 1, fds + at, n - at < 5 ? n - at : 5);
+    fds[0] = world_fd(w, KIND_STATE);
+    return 1;
 }
 
 /* Receives with three descriptors left, at the most. */
@@ -70,6 +80,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     world_begin(&w);
     unsigned options = input_byte(&in);
     unsigned n = world_fds(&w, &in, fds, ML_FDS_MAX - 1);
+    if ((options & OPTION_CHAIN) != 0)
+        n = put_in_chain(&w, fds, n);
     size_t length;
     const uint8_t *packet = input_rest(&in, &length);
     int tx = world_tx_of((options & OPTION_ONCE) != 0 ? w.once : w.port);

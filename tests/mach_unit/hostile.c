@@ -261,6 +261,59 @@ CASE(forged_pieces_of_state_are_left_out)
     IS(take_id(port), 1);
 }
 
+/* Sends a message with one send right whose descriptors are in a chain of these links. */
+static void put_chained(int to, const int *fds, const unsigned links[], unsigned n_links)
+{
+    struct with_right p = right_packet(ML_CARRY_SEND, MACH_MSG_TYPE_PORT_SEND);
+    int chain[2];
+    NEED(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, chain) == 0);
+    for (unsigned i = 0; i < n_links; fds += links[i++])
+        put(chain[0], "", 1, fds, links[i]);
+    p.wire.flags = ML_WIRE_CHAIN;
+    put(to, &p, sizeof p, &chain[1], 1);
+    close(chain[1]);
+    /* Kept open: a chain that is too short must not be waited for. */
+}
+
+CASE(a_chain_has_neither_less_nor_more_than_the_message_calls_for)
+{
+    mach_port_t to = make_port(), port = make_port();
+    int fd = sending_end(to), ends[2];
+    NEED(pipe(ends) == 0);
+    const int fds[] = {sending_end(port), ends[1], ends[0], ends[0]};
+    const unsigned both[] = {2}, apart[] = {1, 1}, nothing[] = {0}, three[] = {3},
+                   behind[] = {2, 2};
+    put_chained(fd, fds, nothing, 0);
+    put_chained(fd, fds, nothing, 1);
+    put_chained(fd, fds, apart, 1);
+    put_chained(fd, fds, three, 1);
+    IS(is_empty(to), 1);
+    put_chained(fd, fds, both, 1);
+    put_chained(fd, fds, apart, 2);
+    put_chained(fd, fds, behind, 2); /* what nobody asked for is closed */
+    for (int i = 0; i < 3; i++)
+        IS(take_right(to, MACH_MSG_TYPE_PORT_SEND), port);
+    IS(is_empty(to), 1);
+}
+
+CASE(what_is_no_chain_is_dropped)
+{
+    struct with_right p = right_packet(ML_CARRY_SEND, MACH_MSG_TYPE_PORT_SEND);
+    mach_port_t to = make_port();
+    int fd = sending_end(to), ends[2];
+    NEED(pipe(ends) == 0);
+    const int fds[] = {ends[0], ends[1]}, self[] = {fd};
+    p.wire.flags = ML_WIRE_CHAIN;
+    put(fd, &p, sizeof p, NULL, 0);
+    put(fd, &p, sizeof p, fds, 1);
+    put(fd, &p, sizeof p, fds, 2);
+    put(fd, &p, sizeof p, self, 1);
+    put(fd, &p, sizeof p.wire, self, 1);
+    IS(is_empty(to), 1);
+    IS_OK(post(to, MAKE_SEND, 2));
+    IS(take_id(to), 2);
+}
+
 CASE(a_thousand_broken_packets_do_not_hold_up_a_receive_with_a_deadline)
 {
     struct letter letter;
