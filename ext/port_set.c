@@ -17,35 +17,31 @@ static PyObject *name_object(mach_port_name_t name)
     return PyLong_FromUnsignedLong(name);
 }
 
+/* What the dictionary has under the key, a new reference; NULL, with an exception only if it fails.
+ */
+static PyObject *member_look(struct right *set, PyObject *key)
+{
+    PyObject *member = PyObject_GetItem(set->members, key);
+    if (!member && PyErr_ExceptionMatches(PyExc_KeyError))
+        PyErr_Clear();
+    return member;
+}
+
 /* The member of this name, a new reference; None if it is gone. */
 static PyObject *member_find(PyObject *set, mach_port_name_t name)
 {
-    PyObject *members = ((struct right *)set)->members;
     PyObject *key = name_object(name);
-    if (!key)
-        return NULL;
-    PyObject *member = PyDict_GetItemWithError(members, key);
-    Py_XINCREF(member);
-    Py_DECREF(key);
+    PyObject *member = key ? member_look((struct right *)set, key) : NULL;
+    Py_XDECREF(key);
     if (member && right_peek((struct right *)member) == name)
         return member;
     Py_XDECREF(member);
     return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
 }
 
-static int member_remember(struct right *set, struct right *member, mach_port_name_t name)
+static int member_forget(struct right *set, PyObject *key)
 {
-    PyObject *key = name_object(name);
-    int result = key ? PyDict_SetItem(set->members, key, (PyObject *)member) : -1;
-    Py_XDECREF(key);
-    return result;
-}
-
-static int member_forget(struct right *set, mach_port_name_t name)
-{
-    PyObject *key = name_object(name);
-    int result = key ? PyDict_DelItem(set->members, key) : -1;
-    Py_XDECREF(key);
+    int result = PyDict_DelItem(set->members, key);
     if (result < 0 && PyErr_ExceptionMatches(PyExc_KeyError)) {
         PyErr_Clear();
         result = 0;
@@ -55,47 +51,57 @@ static int member_forget(struct right *set, mach_port_name_t name)
 
 typedef kern_return_t (*member_call)(ipc_space_t, mach_port_name_t, mach_port_name_t);
 
-/* Calls one of Mach's two for a member and this set; its name in *name. */
-static int member_change(struct right *set, PyObject *object, const char *what, member_call call,
-                         struct right **member, mach_port_name_t *name)
+/* The kernel's list of members and the dictionary change together. What the dictionary lets go of
+ * is kept until the lock is dropped: its end may run Python. */
+static int member_change_both(struct right *set, mach_port_name_t set_name, struct right *member,
+                              mach_port_name_t name, bool add)
 {
-    mach_port_name_t set_name;
-    *member = right_expect(set->state, object, RIGHT_RECEIVE, "port");
-    if (!*member || right_pin(set, &set_name) < 0)
+    member_call call = add ? mach_port_insert_member : mach_port_extract_member;
+    kern_return_t kr = KERN_SUCCESS;
+    int result = -1;
+    PyObject *key = name_object(name);
+    if (!key)
         return -1;
-    if (right_pin(*member, name) < 0) {
-        right_unpin(set);
-        return -1;
+    lock_take(&set->members_lock);
+    PyObject *before = member_look(set, key);
+    if (before || !PyErr_Occurred())
+        kr = call(mach_task_self(), name, set_name);
+    if (!PyErr_Occurred() && kr == KERN_SUCCESS)
+        result =
+            add ? PyDict_SetItem(set->members, key, (PyObject *)member) : member_forget(set, key);
+    lock_drop(&set->members_lock);
+    Py_XDECREF(before);
+    Py_DECREF(key);
+    if (kr != KERN_SUCCESS)
+        error_set(set->state, add ? "mach_port_insert_member" : "mach_port_extract_member", kr,
+                  NULL);
+    return result;
+}
+
+static PyObject *member_change(PyObject *self, PyObject *object, bool add)
+{
+    struct right *set = (struct right *)self;
+    struct right *member = right_expect(set->state, object, RIGHT_RECEIVE, "port");
+    mach_port_name_t set_name, name;
+    if (!member || right_pin(set, &set_name) < 0)
+        return NULL;
+    int result = right_pin(member, &name);
+    if (result == 0) {
+        result = member_change_both(set, set_name, member, name, add);
+        right_unpin(member);
     }
-    kern_return_t kr = call(mach_task_self(), *name, set_name);
-    right_unpin(*member);
     right_unpin(set);
-    if (kr == KERN_SUCCESS)
-        return 0;
-    error_set(set->state, what, kr, NULL);
-    return -1;
+    return result < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *set_add(PyObject *self, PyObject *object)
 {
-    struct right *set = (struct right *)self, *member;
-    mach_port_name_t name;
-    if (member_change(set, object, "mach_port_insert_member", mach_port_insert_member, &member,
-                      &name) < 0 ||
-        member_remember(set, member, name) < 0)
-        return NULL;
-    Py_RETURN_NONE;
+    return member_change(self, object, true);
 }
 
 static PyObject *set_remove(PyObject *self, PyObject *object)
 {
-    struct right *set = (struct right *)self, *member;
-    mach_port_name_t name;
-    if (member_change(set, object, "mach_port_extract_member", mach_port_extract_member, &member,
-                      &name) < 0 ||
-        member_forget(set, name) < 0)
-        return NULL;
-    Py_RETURN_NONE;
+    return member_change(self, object, false);
 }
 
 static PyObject *set_get_members(PyObject *self, void *Py_UNUSED(closure))
@@ -149,7 +155,9 @@ static PyObject *set_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (kr != KERN_SUCCESS)
         return error_set(state, "mach_port_allocate", kr, NULL);
     struct right *set = right_steal(state, RIGHT_PORT_SET, name);
-    if (set && !(set->members = PyDict_New()))
+    if (set)
+        set->members = PyDict_New();
+    if (set && !set->members)
         Py_CLEAR(set);
     return (PyObject *)set;
 }

@@ -171,6 +171,7 @@ static struct right *right_new(struct module_state *state, PyTypeObject *type, e
     right->kind = kind;
     right->from_bootstrap = false;
     right->members = NULL;
+    lock_init(&right->members_lock);
     port_descriptor_init(&right->descriptor);
     atomic_init(&right->word, WORD_OPEN | name);
     atomic_init(&right->dropped, 0);

@@ -15,6 +15,7 @@
 #ifndef CHILD_PORT_RIGHT_H
 #define CHILD_PORT_RIGHT_H
 
+#include "lock.h"
 #include "port_descriptor.h"
 #include "state.h"
 
@@ -28,6 +29,7 @@ struct right {
     enum right_kind kind;
     struct port_descriptor descriptor; /* of a receive right or a port set */
     PyObject *members;                 /* of a port set: its ReceiveRight objects by their names */
+    struct lock members_lock;          /* for `members` and the kernel's list of them at once */
     bool from_bootstrap;               /* a receive right that bootstrap check-in gave */
 };
 

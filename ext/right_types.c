@@ -162,6 +162,8 @@ static void right_dealloc(PyObject *self)
     if (right->kind == RIGHT_RECEIVE && name != MACH_PORT_NULL)
         receive_right_warn(right, name);
     right_close(right);
+    /* One that fileno() made while another thread closed the object. */
+    port_descriptor_drop(&right->descriptor, right->state);
     Py_XDECREF(right->members);
     PyObject_Free(self);
     Py_DECREF(type);

@@ -9,6 +9,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ from ext_support import drain_references
 from support import DEADLINE, TOKEN, right_of
 
 ROUNDS = 60
+KERN_NOT_IN_SET = 12
 D = cp.Disposition
 Kind = TypeVar("Kind")
 
@@ -46,6 +48,12 @@ def together(*acts: Callable[[], object]) -> list[object]:
 
 def of_kind(results: list[object], kind: type[Kind]) -> list[Kind]:
     return [result for result in results if isinstance(result, kind)]
+
+
+def next_message(port: cp.ReceiveRight | cp.PortSet) -> cp.Message:
+    message = port.receive(DEADLINE)
+    assert isinstance(message, cp.Message)
+    return message
 
 
 def references(right: cp.SendRight) -> int:
@@ -279,9 +287,106 @@ def test_the_ends_of_a_handshake_are_closed_once() -> None:
     """A second close would be that of whatever has the number by then."""
     for _ in range(ROUNDS):
         handshake = cp.Handshake()
-        run = partial(handshake.run_server, timeout=0)
-        results = together(*[handshake.close] * 3, *[run] * 3)
+        runs = [partial(handshake.run_server, timeout=0) for _ in range(3)]
+        results = together(*[handshake.close] * 3, *runs)
         assert results[:3] == [None] * 3
         ran = [error for error in results[3:] if type(error) is not ValueError]
         # Its other end is closed: by the one that runs, or by close() just before.
         assert len(ran) <= 1 and all(type(error) in (cp.PeerGone, cp.TimedOut) for error in ran)
+
+
+def test_a_set_knows_its_members_whoever_adds_and_removes_them() -> None:
+    for _ in range(ROUNDS):
+        with cp.PortSet() as ports, cp.ReceiveRight() as port, port.make_send() as send:
+
+            def change(add: bool, ports: cp.PortSet = ports, port: cp.ReceiveRight = port) -> None:
+                for _ in range(20):
+                    # It is a member already, or is none any more.
+                    with suppress(cp.MachError):
+                        (ports.add if add else ports.remove)(port)
+
+            acts = [partial(change, add) for add in (True, False, True, False)]
+            assert together(*acts) == [None] * 4
+            send.send(b"to whom it may concern")
+            if ports.members:
+                with next_message(ports) as message:
+                    assert message.port is port
+            else:
+                with pytest.raises(cp.MachError) as caught:
+                    ports.remove(port)
+                assert caught.value.code == KERN_NOT_IN_SET
+                next_message(port).close()
+
+
+def test_each_message_to_a_set_goes_to_one_of_the_threads_that_receive() -> None:
+    total, threads = 200, 4
+    with ExitStack() as stack:
+        ports = stack.enter_context(cp.PortSet())
+        members = [stack.enter_context(cp.ReceiveRight()) for _ in range(threads)]
+        for port in members:
+            ports.add(port)
+
+        def send(port: cp.ReceiveRight) -> None:
+            with port.make_send() as right, cp.ReceiveRight() as goods:
+                for number in range(total // threads):
+                    rights = [(goods, D.MAKE_SEND), (goods, D.MAKE_SEND_ONCE)]
+                    right.send(number.to_bytes(4, "big"), rights, timeout=DEADLINE)
+
+        def receive() -> list[tuple[int, int]]:
+            found = []
+            for _ in range(total // threads):
+                with next_message(ports) as message:
+                    assert len(message.rights) == 2 and message.port is not None
+                    number = int.from_bytes(message.data, "big")
+                    found.append((members.index(message.port), number))
+            return found
+
+        results = together(*[partial(send, port) for port in members], *[receive] * threads)
+        assert of_kind(results, Exception) == []
+        parts = of_kind(results, list)
+        numbers = range(total // threads)
+        everything = {(index, number) for index in range(threads) for number in numbers}
+        assert sorted(found for part in parts for found in part) == sorted(everything)
+
+
+def test_a_message_closed_by_several_threads_releases_each_right_once() -> None:
+    for _ in range(ROUNDS):
+        with cp.ReceiveRight() as port, port.make_send() as send:
+            kept = port.make_send()
+            send.send(b"", [kept, kept])
+            message = next_message(port)
+            one, other = message.rights
+            assert isinstance(one, cp.SendRight) and isinstance(other, cp.SendRight)
+            assert together(*[message.close] * 3, one.close, other.close) == [None] * 5
+            assert references(kept) == 1 + 1  # `send`
+            send.detach()
+
+
+def test_threads_that_request_get_their_own_answers() -> None:
+    threads, requests = 4, 50
+    with cp.ReceiveRight() as port, port.make_send() as send:
+
+        def answer() -> int:
+            for _ in range(requests):
+                with next_message(port) as message:
+                    assert isinstance(message.reply, cp.SendOnceRight)
+                    message.reply.send(message.data[::-1])
+            return requests
+
+        def ask(who: int) -> int:
+            for number in range(requests):
+                question = f"{who} {number}".encode()
+                with send.request(question, timeout=DEADLINE) as told:
+                    assert told.data == question[::-1]
+            return requests
+
+        asks = [partial(ask, who) for who in range(threads)]
+        assert together(*asks, *[answer] * threads) == [requests] * 2 * threads
+
+
+def test_a_descriptor_asked_for_while_the_right_is_closed_is_not_left_open() -> None:
+    """The fixture for all tests looks."""
+    for _ in range(ROUNDS):
+        port = cp.ReceiveRight()
+        results = together(*[port.fileno] * 3, port.close)
+        assert all(type(result) in (int, ValueError) for result in results[:3])
