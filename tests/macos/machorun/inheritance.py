@@ -8,6 +8,7 @@ itself closes none of them.) A Mach library without mach_linux_inherited_fds nee
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -29,8 +30,12 @@ def install(mach: Callable[[], ctypes.CDLL | None]) -> None:
         return original(*arguments[:FDS_TO_KEEP], tuple(sorted(keep)), *rest)
 
     _posixsubprocess.fork_exec = fork_exec
+    # From Python 3.13 on subprocess goes another way where there is this, which macOS has not.
+    if hasattr(os, "POSIX_SPAWN_CLOSEFROM"):
+        del os.POSIX_SPAWN_CLOSEFROM
     if "subprocess" in sys.modules:
-        vars(sys.modules["subprocess"])["_fork_exec"] = fork_exec
+        imported = {"_fork_exec": fork_exec, "_HAVE_POSIX_SPAWN_CLOSEFROM": False}
+        vars(sys.modules["subprocess"]).update(imported)
 
 
 def _inherited(mach: ctypes.CDLL | None) -> list[int]:

@@ -74,6 +74,8 @@ def _mark(entry: Entry) -> pytest.MarkDecorator:
 def pytest_configure(config: pytest.Config) -> None:
     if cp.PLATFORM != "darwin":
         raise pytest.UsageError("child_port is not the Mac's")
+    # These have another name because elsewhere they have nothing to test.
+    config.addinivalue_line("python_files", "mac_*.py")
     config.pluginmanager.register(Exceptions(read_entries(LIST.read_text(encoding="utf-8"))))
 
 
