@@ -437,3 +437,10 @@ def test_select_sees_a_check_in(start: StartChild) -> None:
     child = start(CHECK_IN + WAIT)
     assert select.select([child.server], [], [], DEADLINE)[0]
     child.accept(0).__exit__()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_function_that_runs_before_the_program_does_no_harm(start: StartChild) -> None:
+    child = start("cp.check_in_to_parent(cp.task_self(), timeout=DEADLINE)", preexec_fn=os.setsid)
+    with child.accept(timeout=DEADLINE) as check_in:
+        assert check_in.sender.pid == child.pid

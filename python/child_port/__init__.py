@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from ._keyed import KeyedServer
     from ._server import Server
     from ._spawn import Popen
+    from ._subprocess_async import Process, create_subprocess_exec
 
 __version__: str
 
@@ -86,6 +87,7 @@ __all__ = [
     "PortDeleted",
     "PortDestroyed",
     "PortSet",
+    "Process",
     "ReceiveRight",
     "ResourceShortage",
     "Right",
@@ -100,6 +102,7 @@ __all__ = [
     "bootstrap",
     "check_in",
     "check_in_to_parent",
+    "create_subprocess_exec",
     "key_token",
     "pid_for_task",
     "receive_from_parent",
@@ -112,7 +115,9 @@ _IMPORTED_WHEN_USED = {
     "Handshake": "_handshake",
     "KeyedServer": "_keyed",
     "Popen": "_spawn",
+    "Process": "_subprocess_async",
     "Server": "_server",
+    "create_subprocess_exec": "_subprocess_async",
 }
 
 if not TYPE_CHECKING:  # else type checkers would accept any name

@@ -201,6 +201,14 @@ class ChildLink:
         while self._fds:
             os.close(self._fds.popitem()[1])
 
+    def close_in_forked_child(self) -> None:
+        """Close this process's ends in a copy of it. The child's are not for it to close: the copy
+        may be the child, about to run its program (with preexec_fn, or started by uvloop)."""
+        childs = {key: fd for key, fd in self._fds.items() if key.endswith(": child")}
+        for key in childs:
+            del self._fds[key]
+        self.close_descriptors()
+
 
 _links: weakref.WeakSet[ChildLink] = weakref.WeakSet()
 
@@ -208,7 +216,7 @@ _links: weakref.WeakSet[ChildLink] = weakref.WeakSet()
 def _close_in_forked_child() -> None:
     """Copies in a forked process must not keep a child from seeing its parent's end."""
     for link in list(_links):
-        link.close_descriptors()
+        link.close_in_forked_child()
 
 
 os.register_at_fork(after_in_child=_close_in_forked_child)

@@ -267,14 +267,16 @@ class Popen(subprocess.Popen[AnyStr]):
         # A process that ends closes its pipes a little before its status can be had.
         with suppress(subprocess.TimeoutExpired):
             self.wait(_LAST_GASP_S)
-        status = self.returncode
-        if status is None:
-            what = "closed its end of the pipe"
-        elif status < 0:
-            what = f"was killed by {_signal_name(-status)}"
-        else:
-            what = f"exited with status {status}"
-        return PeerGone(f"the child (pid {self.pid}) {what}; {so}")
+        return PeerGone(f"the child (pid {self.pid}) {how_it_ended(self.returncode)}; {so}")
+
+
+def how_it_ended(status: int | None) -> str:
+    """What became of a child that is gone, by its status."""
+    if status is None:
+        return "closed its end of the pipe"
+    if status < 0:
+        return f"was killed by {_signal_name(-status)}"
+    return f"exited with status {status}"
 
 
 def _signal_name(number: int) -> str:
