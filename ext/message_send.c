@@ -114,7 +114,8 @@ static int rights_from_argument(struct send_call *call, PyObject *object)
         struct cargo *cargo = &call->cargo[call->count];
         if (cargo_from_object(call->state, PyTuple_GetItem(rights, call->count), cargo) < 0)
             goto done;
-        Py_INCREF((PyObject *)cargo->right); /* the caller's sequence may not keep it for as long as the call */
+        /* The caller's sequence may not keep it for as long as the call. */
+        Py_INCREF((PyObject *)cargo->right);
     }
     result = 0;
 done:
