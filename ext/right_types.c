@@ -57,14 +57,6 @@ static PyObject *right_method_exit(PyObject *self, PyObject *const *Py_UNUSED(ar
     Py_RETURN_NONE;
 }
 
-static PyObject *right_method_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    PyErr_Format(PyExc_TypeError,
-                 "cannot pickle %R: a port right is handed over with check_in(), not as bytes",
-                 (PyObject *)Py_TYPE(self));
-    return NULL;
-}
-
 static PyObject *right_repr(PyObject *self)
 {
     struct right *right = (struct right *)self;
@@ -135,6 +127,7 @@ static PyObject *forward(PyObject *self, const char *name, PyObject *const *args
         return forward(self, #name, args, nargs, kwnames);                                         \
     }
 
+FORWARD(reduce)
 FORWARD(request)
 FORWARD(receive_async)
 FORWARD(wait_dead)
@@ -302,7 +295,8 @@ PyDoc_STRVAR(
     "Base of SendRight, SendOnceRight, ReceiveRight, DeadName and PortSet.\n\n"
     "A right object owns exactly one user reference of its name (a ReceiveRight the receive\n"
     "right itself) and releases it when closed, at the end of a with block, or when\n"
-    "collected. It compares by identity and cannot be pickled. In the child of a fork every\n"
+    "collected. It compares by identity, and only multiprocessing can pickle it. In the child of a "
+    "fork every\n"
     "right object of the parent is closed: port names do not survive a fork.");
 PyDoc_STRVAR(
     doc_name,
@@ -392,7 +386,7 @@ static PyMethodDef right_methods[] = {
      doc_adopt},
     {"__enter__", right_method_enter, METH_NOARGS, NULL},
     {"__exit__", METHOD(right_method_exit), METH_FASTCALL, NULL},
-    {"__reduce__", right_method_reduce, METH_NOARGS, NULL},
+    {"__reduce__", METHOD(forward_reduce), METH_FASTCALL | METH_KEYWORDS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -135,3 +135,10 @@ def wait_until_dead(
 def _check(told: Message | Notification) -> None:
     if not isinstance(told, Died):
         raise ValueError("the right was closed, or another request took this one's place")
+
+
+def reduce(right: Right) -> object:
+    """A right's __reduce__."""
+    from .sharing import _reduce
+
+    return _reduce(right)

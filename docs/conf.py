@@ -1,0 +1,42 @@
+"""Sphinx: `make docs`. Pages are Markdown (MyST), the theme is furo, a warning is an error."""
+
+import sys
+from importlib.metadata import version as version_of
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+import diagrams  # noqa: E402
+import differences  # noqa: E402
+import docstrings  # noqa: E402
+
+project = "child_port"
+author = "the child_port authors"
+copyright = author
+release = version_of("child-port")
+version = release
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"child_port {release}"
+html_show_copyright = False
+html_show_sphinx = False
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "groupwise"
+autodoc_typehints = "none"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+
+# Both are made from their sources at each build.
+diagrams.write_all(HERE / "_generated")
+differences.write(HERE / "_generated" / "differences.md")
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("autodoc-process-docstring", docstrings.process)

@@ -1,0 +1,178 @@
+"""The diagrams of the documentation, drawn with drawsvg: each function is one picture.
+
+python docs/diagrams.py FOLDER
+"""
+
+import sys
+from pathlib import Path
+
+import drawsvg as draw
+
+FONT = "Helvetica, Arial, sans-serif"
+INK, SOFT, LINE = "#1b1f24", "#5b6670", "#8a949e"
+BLUE, GREEN, SAND = "#dbe9f6", "#dff0de", "#f6ecd6"
+
+
+class Picture:
+    """A drawing on a white card, so that it can be read on a dark page as well."""
+
+    def __init__(self, width: int, height: int, title: str) -> None:
+        self.drawing = draw.Drawing(width, height, font_family=FONT)
+        self.drawing.append_title(title)
+        self.drawing.append(draw.Rectangle(0, 0, width, height, rx=8, fill="#ffffff"))
+        self.head = draw.Marker(-0.1, -0.5, 0.9, 0.5, scale=9, orient="auto")
+        self.head.append(draw.Lines(-0.1, -0.5, -0.1, 0.5, 0.9, 0, fill=SOFT, close=True))
+
+    def text(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        size: int = 13,
+        anchor: str = "middle",
+        color: str = INK,
+        bold: bool = False,
+        halo: bool = False,
+    ) -> None:
+        weight = "bold" if bold else "normal"
+        self.drawing.append(
+            draw.Text(
+                text,
+                size,
+                x,
+                y,
+                text_anchor=anchor,
+                fill=color,
+                font_weight=weight,
+                # White round the letters, where they cross a line.
+                stroke="#ffffff" if halo else "none",
+                stroke_width=4,
+                paint_order="stroke",
+            )
+        )
+
+    def box(self, x: float, y: float, width: float, height: float, fill: str, *lines: str) -> None:
+        """A box with its lines of text in the middle, the first one bold."""
+        self.drawing.append(
+            draw.Rectangle(x, y, width, height, rx=6, fill=fill, stroke=LINE, stroke_width=1)
+        )
+        top = y + height / 2 - (len(lines) - 1) * 9 + 5
+        for i, line in enumerate(lines):
+            self.text(x + width / 2, top + 18 * i, line, bold=i == 0)
+
+    def frame(self, x: float, y: float, width: float, height: float, label: str) -> None:
+        """A process: a dashed frame with its name at the top."""
+        self.drawing.append(
+            draw.Rectangle(
+                x, y, width, height, rx=8, fill="none", stroke=LINE, stroke_dasharray="5 4"
+            )
+        )
+        self.text(x + width / 2, y + 20, label, 14, bold=True)
+
+    def arrow(self, x1: float, y1: float, x2: float, y2: float, dashed: bool = False) -> None:
+        dash = "5 4" if dashed else "none"
+        self.drawing.append(
+            draw.Line(
+                x1,
+                y1,
+                x2,
+                y2,
+                stroke=SOFT,
+                stroke_width=1.5,
+                stroke_dasharray=dash,
+                marker_end=self.head,
+            )
+        )
+
+    def line(self, x1: float, y1: float, x2: float, y2: float) -> None:
+        self.drawing.append(draw.Line(x1, y1, x2, y2, stroke=LINE, stroke_width=1))
+
+
+def handshake() -> draw.Drawing:
+    """Who says what to whom when a child checks in."""
+    p = Picture(840, 430, "A child checks in with its parent")
+    parent, names, child = 140, 435, 700
+    for x, fill, name in (
+        (parent, BLUE, "parent"),
+        (names, SAND, "bootstrap server"),
+        (child, GREEN, "child"),
+    ):
+        p.box(x - 80, 16, 160, 32, fill, name)
+        p.line(x, 48, x, 414)
+    steps = (
+        (parent, names, "1  claims a random name, gets a receive right"),
+        (parent, child, "2  starts the child, with a pipe"),
+        (parent, child, "3  through the pipe: a secret token, and the name"),
+        (child, names, "4  looks the name up, gets a send right"),
+        (child, parent, "5  one Mach message: the token, and the child's right"),
+    )
+    for i, (start, end, what) in enumerate(steps):
+        y = 96 + i * 54
+        left, right = min(start, end), max(start, end)
+        p.text((left + right) / 2, y - 8, what, halo=True)
+        sign = 1 if end > start else -1
+        p.arrow(start, y, end - 13 * sign, y)
+    p.box(
+        parent - 120,
+        340,
+        240,
+        64,
+        BLUE,
+        "6  accepts",
+        "the token is right, and so is",
+        "the kernel's word on the sender",
+    )
+    p.box(
+        child - 120,
+        340,
+        240,
+        64,
+        GREEN,
+        "keeps what it kept",
+        "a copied right is one more",
+        "a moved one is gone",
+    )
+    return p.drawing
+
+
+def port() -> draw.Drawing:
+    """What a port is made of on Linux."""
+    p = Picture(720, 330, "A port on Linux: two channels between processes")
+    p.frame(16, 16, 300, 298, "a task with a send right")
+    p.frame(404, 16, 300, 298, "the task with the receive right")
+    p.box(40, 56, 252, 46, GREEN, "name 0x303: a send right", "user references are counted here")
+    p.box(428, 56, 252, 46, BLUE, "name 0x207: the receive right", "sequence numbers, limits")
+    p.box(40, 140, 252, 50, SAND, "sending end of a socket", "each task has a duplicate")
+    p.box(428, 140, 252, 50, SAND, "receiving end", "its buffer is the queue")
+    p.arrow(292, 165, 416, 165)
+    p.text(360, 155, "messages", 12, color=SOFT)
+    p.box(
+        40,
+        226,
+        252,
+        62,
+        SAND,
+        "write end of a pipe",
+        "nobody writes to it: it hangs up",
+        "when the last send right is gone",
+    )
+    p.box(428, 226, 252, 62, SAND, "read end", "its hang-up is the", "no-senders notification")
+    p.arrow(292, 257, 416, 257, dashed=True)
+    p.text(360, 247, "hang-up", 12, color=SOFT)
+    p.line(166, 102, 166, 140)
+    p.line(554, 102, 554, 140)
+    return p.drawing
+
+
+PICTURES = {"handshake": handshake, "port": port}
+
+
+def write_all(folder: Path) -> None:
+    """Draw every picture into the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, picture in PICTURES.items():
+        picture().save_svg(str(folder / f"{name}.svg"))
+
+
+if __name__ == "__main__":
+    write_all(Path(sys.argv[1]))

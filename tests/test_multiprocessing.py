@@ -1,0 +1,316 @@
+"""Rights in multiprocessing: arguments, queues, pipes, pools; and what is released when."""
+
+from __future__ import annotations
+
+import copy
+import multiprocessing
+import os
+import pickle
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import child_port as cp
+import pytest
+from child_port import sharing
+from support import DEADLINE, SOON
+
+# What the children run; they import this module.
+
+
+def say(right: cp.SendRight, word: bytes) -> None:
+    with right:
+        right.send(word, timeout=DEADLINE)
+
+
+def serve_once(port: cp.ReceiveRight) -> None:
+    with port, port.receive(DEADLINE) as message:
+        assert isinstance(message, cp.Message) and isinstance(message.reply, cp.SendOnceRight)
+        message.reply.send(message.data.upper(), timeout=DEADLINE)
+
+
+def answer_once(right: cp.SendOnceRight) -> None:
+    right.send(b"once", timeout=DEADLINE)
+
+
+def say_from_queue(queue: Any, word: bytes) -> None:
+    say(queue.get(timeout=DEADLINE), word)
+
+
+def send_by_connection(connection: Any) -> None:
+    with cp.ReceiveRight() as port, port.make_send() as right:
+        connection.send(right)
+        with port.receive(DEADLINE) as message:
+            assert isinstance(message, cp.Message) and isinstance(message.reply, cp.SendOnceRight)
+            message.reply.send(b"child", timeout=DEADLINE)
+    connection.recv()
+
+
+def say_in_pool(item: tuple[cp.SendRight, bytes]) -> int:
+    say(*item)
+    return os.getpid()
+
+
+def sleep_with(queue: Any, ready: Any) -> None:
+    right = queue.get(timeout=DEADLINE)
+    assert isinstance(right, cp.ReceiveRight)
+    ready.set()
+    time.sleep(DEADLINE)
+
+
+def try_closed(right: cp.SendRight, results: Any) -> None:
+    try:
+        right.send(b"")
+    except ValueError as error:
+        results.send(str(error))
+
+
+METHODS = ["spawn", "forkserver"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _what_multiprocessing_makes_once() -> None:
+    """The fork server, and the process that tracks what is left over."""
+    for method in METHODS:
+        context: Any = multiprocessing.get_context(method)
+        process = context.Process(target=os.getpid)
+        process.start()
+        process.join(DEADLINE)
+        process.close()
+
+
+@pytest.fixture(autouse=True)
+def _stop_sharing(no_right_leaks: None) -> Iterator[None]:
+    yield
+    sharing.stop()
+
+
+@pytest.fixture(params=METHODS)
+def context(request: pytest.FixtureRequest) -> Any:
+    return multiprocessing.get_context(request.param)
+
+
+@pytest.fixture
+def port() -> Iterator[cp.ReceiveRight]:
+    with cp.ReceiveRight() as port:
+        yield port
+
+
+def run(process: Any) -> None:
+    process.start()
+    process.join(DEADLINE)
+    code = process.exitcode
+    process.close()
+    assert code == 0
+
+
+def test_a_send_right_as_an_argument_is_copied(context: Any, port: cp.ReceiveRight) -> None:
+    with port.make_send() as right:
+        run(context.Process(target=say, args=(right, b"argument")))
+        assert not right.closed
+        message = port.receive(DEADLINE)
+        assert isinstance(message, cp.Message) and message.data == b"argument"
+
+
+def test_a_receive_right_as_an_argument_moves_with_its_messages(context: Any) -> None:
+    port = cp.ReceiveRight()
+    with port.make_send() as right, cp.ReceiveRight() as answers:
+        right.send(b"queued before", reply_to=answers)
+        run(context.Process(target=serve_once, args=(port,)))
+        assert port.closed
+        answer = answers.receive(DEADLINE)
+        assert isinstance(answer, cp.Message) and answer.data == b"QUEUED BEFORE"
+
+
+def test_a_send_once_right_moves(context: Any, port: cp.ReceiveRight) -> None:
+    once = port.make_send_once()
+    run(context.Process(target=answer_once, args=(once,)))
+    assert once.closed
+    message = port.receive(DEADLINE)
+    assert isinstance(message, cp.Message) and message.data == b"once"
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_queue_carries_rights(method: str, port: cp.ReceiveRight) -> None:
+    context: Any = multiprocessing.get_context(method)
+    queue = context.Queue()
+    with port.make_send() as right:
+        process = context.Process(target=say_from_queue, args=(queue, b"queue"))
+        queue.put(right)
+        run(process)
+    queue.close()
+    queue.join_thread()
+    message = port.receive(DEADLINE)
+    assert isinstance(message, cp.Message) and message.data == b"queue"
+
+
+def test_a_pipe_carries_rights_from_the_child(context: Any) -> None:
+    ours, theirs = context.Pipe()
+    process = context.Process(target=send_by_connection, args=(theirs,))
+    process.start()
+    theirs.close()
+    with ours.recv() as right:
+        assert isinstance(right, cp.SendRight)
+        with right.request(timeout=DEADLINE) as answer:
+            assert answer.data == b"child" and answer.sender.pid == process.pid
+    ours.send(None)
+    ours.close()
+    process.join(DEADLINE)
+    assert process.exitcode == 0
+    process.close()
+
+
+def test_a_pool_takes_rights(context: Any, port: cp.ReceiveRight) -> None:
+    with port.make_send() as right:
+        with context.Pool(2) as pool:
+            words = [bytes([n]) for n in range(8)]
+            pids = pool.map(say_in_pool, [(right, word) for word in words])
+            pool.close()
+            pool.join()
+        assert os.getpid() not in pids
+        got = [port.receive(DEADLINE) for _ in words]
+        assert sorted(m.data for m in got if isinstance(m, cp.Message)) == words
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_with_fork_an_argument_says_why_it_is_closed(port: cp.ReceiveRight) -> None:
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    with port.make_send() as right:
+        run(context.Process(target=try_closed, args=(right, theirs)))
+    assert "do not survive a fork" in ours.recv()
+    ours.close()
+    theirs.close()
+
+
+def test_plain_pickle_and_copy_refuse(port: cp.ReceiveRight) -> None:
+    with port.make_send() as right:
+        for refuse in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match="multiprocessing"):
+                refuse(right)
+        assert not right.closed and not port.closed
+
+
+def dumps(right: cp.Right) -> bytes:
+    from multiprocessing.reduction import ForkingPickler
+
+    return bytes(ForkingPickler.dumps(right))
+
+
+def test_a_pickle_is_good_once(port: cp.ReceiveRight) -> None:
+    with port.make_send() as right:
+        data = dumps(right)
+        with pickle.loads(data) as again:
+            assert again.name == right.name
+        with pytest.raises(LookupError, match="taken before"):
+            pickle.loads(data)
+        assert sharing.refused() == 1
+
+
+def test_rights_that_nobody_asks_for_are_released(port: cp.ReceiveRight) -> None:
+    other = cp.ReceiveRight()
+    with other.make_send() as right:
+        data = dumps(other)
+        assert other.closed and not right.dead
+        assert sharing.release_unclaimed() == 1
+        right.wait_until_dead(DEADLINE)
+        with pytest.raises(LookupError):
+            pickle.loads(data)
+
+
+def test_rights_in_a_queue_are_released_after_a_while(
+    port: cp.ReceiveRight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "KEEP_S", 0.0)
+    other = cp.ReceiveRight()
+    with other.make_send() as right:
+        dumps(other)
+        right.wait_until_dead(DEADLINE)
+
+
+def test_the_argument_of_a_process_that_dies_first_is_released(context: Any) -> None:
+    port = cp.ReceiveRight()
+    with port.make_send() as right:
+        # The child fails before it gets to the right: what comes first in its arguments raises.
+        process = context.Process(target=print, args=(Bomb(), port))
+        process.start()
+        process.join(DEADLINE)
+        right.wait_until_dead(DEADLINE)
+        process.close()
+
+
+class Bomb:
+    """Ends the process that unpickles it."""
+
+    def __reduce__(self) -> Any:
+        return os._exit, (0,)
+
+
+def test_a_right_whose_consumer_is_killed_is_released(context: Any) -> None:
+    queue, ready = context.Queue(), context.Event()
+    port = cp.ReceiveRight()
+    with port.make_send() as right:
+        process = context.Process(target=sleep_with, args=(queue, ready))
+        process.start()
+        queue.put(port)
+        assert ready.wait(DEADLINE)
+        assert not right.dead
+        os.kill(process.pid, signal.SIGKILL)
+        right.wait_until_dead(DEADLINE)
+        process.join(DEADLINE)
+        process.close()
+    queue.close()
+    queue.join_thread()
+
+
+def test_strangers_get_nothing(port: cp.ReceiveRight) -> None:
+    with port.make_send() as right:
+        dumps(right)
+        assert sharing._sharer is not None
+        with cp.bootstrap.look_up(sharing._sharer.name) as sharer:
+            for guess in (b"", b"12345678", b"x" * 9, b"y" * 100_000):
+                with sharer.request(guess, timeout=DEADLINE) as answer:
+                    assert answer.rights == () and answer.data == b"no such key"
+            sharer.send(b"12345678", reply_to=right)
+            sharer.send(b"12345678")
+            with sharer.request(b"z", timeout=DEADLINE):
+                assert sharing.refused() == 7
+        with pytest.raises(cp.TimedOut):
+            port.receive(SOON)
+
+
+def test_a_process_that_is_gone_is_said_to_be(port: cp.ReceiveRight) -> None:
+    with port.make_send() as right:
+        data = dumps(right)
+    sharing.stop()
+    with pytest.raises(cp.PeerGone):
+        pickle.loads(data)
+
+
+def test_dead_names_arrive_as_such() -> None:
+    port = cp.ReceiveRight()
+    with port.make_send() as right:
+        port.close()
+        assert right.dead
+        with pytest.raises(cp.InvalidRight):
+            dumps(right)
+
+
+def test_the_interpreter_ends_with_rights_unclaimed(tmp_path: Any) -> None:
+    import subprocess
+    import sys
+
+    program = """
+import child_port as cp
+from multiprocessing.reduction import ForkingPickler
+ForkingPickler.dumps(cp.ReceiveRight())
+"""
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
