@@ -53,16 +53,16 @@ def _protection(segment: lief.MachO.SegmentCommand) -> int:
 
 
 def _rebases(binary: lief.MachO.Binary) -> Iterator[Rebase]:
-    """The linker wrote them in one of two ways: a list of addresses, at each of which is the
-    pointer; or, for macOS 12 and later, as chains that go through the pointers themselves."""
+    """The linker lists the addresses; the pointers are there, as for an image that is at 0.
+
+    (For macOS 12 and later it can also chain the pointers to each other. It does not for a library
+    that is linked with -undefined dynamic_lookup, as extensions of Python are.)
+    """
+    if binary.has_dyld_chained_fixups:
+        raise UnsupportedImageError("chained fixups; build for a macOS before 12")
     for relocation in binary.relocations:
-        if isinstance(relocation, lief.MachO.RelocationFixup):
-            yield Rebase(relocation.address, relocation.target)
-        elif isinstance(relocation, lief.MachO.RelocationDyld):
-            content = binary.get_content_from_virtual_address(relocation.address, POINTER)
-            yield Rebase(relocation.address, int.from_bytes(bytes(content), "little"))
-        else:
-            raise UnsupportedImageError(f"a relocation at {relocation.address:#x}")
+        content = binary.get_content_from_virtual_address(relocation.address, POINTER)
+        yield Rebase(relocation.address, int.from_bytes(bytes(content), "little"))
 
 
 def _bindings(binary: lief.MachO.Binary) -> Iterator[Binding]:
