@@ -8,13 +8,15 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import child_port as cp
 import pytest
 from child_port._environment import variables_for_child
-from conftest import StartChild
 from support import DEADLINE, SOON
+
+if TYPE_CHECKING:
+    from conftest import StartChild
 
 RUN = [sys.executable, "-m", "child_port", "run"]
 
