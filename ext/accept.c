@@ -3,6 +3,7 @@
  * Each message received belongs to this file until server_dispatch() has destroyed it or handed its
  * port over; the port then goes to the CheckIn. The first look at the queue does not block and
  * keeps the GIL; every wait is without it. */
+#include "audit.h"
 #include "check_in_object.h"
 #include "errors.h"
 #include "right.h"
@@ -232,6 +233,8 @@ PyObject *server_accept(struct server_core *core, const struct accept_request *r
     if (right_pin(accept.port, &name) < 0) /* ValueError if it is closed already */
         return NULL;
     right_unpin(accept.port);
+    if (audit_accept(name) < 0)
+        return NULL;
     waiter_init(&accept.waiter, cancel_descriptor(accept.cancel), request->watch_fd);
     PyObject *result = accept_run(&accept);
     waiter_release(&accept.waiter);

@@ -10,6 +10,7 @@
  * destination and a copied or made right as one more user reference each. It is sent again as it
  * stands until it goes or the call gives up; then what the kernel added is dropped here. */
 #include "args.h"
+#include "audit.h"
 #include "cancel.h"
 #include "deadline.h"
 #include "errors.h"
@@ -219,14 +220,23 @@ PyDoc_STRVAR(
     "another name, the object knows, and for a port given by name the exception's name says it.\n\n"
     "While the queue is full it waits for timeout seconds (None: without end; 0: not at all).\n"
     "TimedOut, Cancelled, InvalidDestination (server dead), InvalidRight; TypeError, ValueError\n"
-    "(closed, in use, or a disposition that does not fit) and OverflowError for the arguments.");
+    "(closed, in use, or a disposition that does not fit) and OverflowError for the arguments.\n\n"
+    "Raises the audit event child_port.check_in with the names of server and port, and the\n"
+    "disposition, before it does anything.");
+
+/* Before anything is held, which a hook might wait for or look at. */
+static int call_audit(const struct check_in_call *call)
+{
+    return audit_check_in(call->server ? right_peek(call->server) : call->server_name,
+                          call->port ? right_peek(call->port) : call->port_name, call->disposition);
+}
 
 static PyObject *check_in(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                           PyObject *kwnames)
 {
     struct check_in_call call = {.state = state_of_module(module)};
     if (call_parse(&call, args, nargs, kwnames) < 0 || cancel_check(call.state, call.cancel) < 0 ||
-        port_hold(&call) < 0)
+        call_audit(&call) < 0 || port_hold(&call) < 0)
         return NULL;
     if (server_hold(&call) < 0) {
         port_let_go(&call, false, call.port_name);

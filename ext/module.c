@@ -37,6 +37,7 @@ PyDoc_STRVAR(doc_after_fork, "_after_fork_in_child($module, /)\n--\n\n"
 static PyObject *after_fork_in_child(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
     atomic_fetch_add(&state_of_module(module)->generation, 1);
+    ledger_forget(state_of_module(module));
     Py_RETURN_NONE;
 }
 
@@ -98,7 +99,7 @@ static int module_exec(PyObject *module)
         check_in_add(module, state) < 0 || server_add(module, state) < 0 ||
         bootstrap_add(module, state) < 0 || registered_add(module, state) < 0 ||
         messages_add(module, state) < 0 || notifications_add(module, state) < 0 ||
-        constants_add(module) < 0)
+        ledger_add(module, state) < 0 || constants_add(module) < 0)
         return -1;
     return fork_hook_add(module);
 }
@@ -118,6 +119,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->message_type);
     for (int i = 0; i < NOTIFICATION_KINDS; i++)
         Py_VISIT(state->notification_types[i]);
+    Py_VISIT(atomic_load(&state->ledger.origin));
     return 0;
 }
 
@@ -136,6 +138,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->message_type);
     for (int i = 0; i < NOTIFICATION_KINDS; i++)
         Py_CLEAR(state->notification_types[i]);
+    Py_XDECREF(atomic_exchange(&state->ledger.origin, NULL));
     return 0;
 }
 

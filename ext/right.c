@@ -175,6 +175,7 @@ static struct right *right_new(struct module_state *state, PyTypeObject *type, e
     port_descriptor_init(&right->descriptor);
     atomic_init(&right->word, WORD_OPEN | name);
     atomic_init(&right->dropped, 0);
+    ledger_enter(right);
     return right;
 }
 

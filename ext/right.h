@@ -23,6 +23,7 @@ struct right {
     PyObject ob_base;
     PyObject *weak_references;
     struct module_state *state;
+    struct ledger_entry entry;
     _Atomic(uint64_t) word;
     _Atomic(uint64_t) dropped; /* messages to a receive right that were nothing to show */
     uint32_t generation;

@@ -149,6 +149,7 @@ static void right_dealloc(PyObject *self)
 {
     struct right *right = (struct right *)self;
     PyTypeObject *type = Py_TYPE(self);
+    ledger_leave(right);
     /* Always: another thread may be taking a weak reference out of the list right now. */
     PyObject_ClearWeakRefs(self);
     mach_port_name_t name = right_peek(right);

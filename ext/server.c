@@ -192,7 +192,9 @@ PyDoc_STRVAR(
     "TimedOut; Cancelled by the token cancel; PeerGone once watch_fd is at its end or hung\n"
     "up (a pipe from the peer, a pidfd) and the queue has no check-in left; PortChanged if\n"
     "the port is closed or moved meanwhile; ResourceShortage when no descriptor is left to\n"
-    "receive a right; ValueError if the port is closed already.");
+    "receive a right; ValueError if the port is closed already.\n\n"
+    "Raises the audit event child_port.accept with the port's name before it takes a message;\n"
+    "if a hook raises, what is queued stays queued.");
 PyDoc_STRVAR(
     doc_fileno,
     "fileno($self, /)\n--\n\n"

@@ -21,6 +21,8 @@
 
 #include <mach/mach.h>
 
+#include "ledger.h"
+
 /* The exceptions of errors.c, in the order in which they are made: a base before what derives from
  * it. */
 enum error_class {
@@ -64,6 +66,7 @@ struct module_state {
     PyTypeObject *notification_types[NOTIFICATION_KINDS];
     /* Bumped in the child of a fork: what carries an older number names nothing here. */
     _Atomic(uint32_t) generation;
+    struct ledger ledger;
 };
 
 static inline struct module_state *state_of_module(PyObject *module)
@@ -95,5 +98,6 @@ int bootstrap_add(PyObject *module, struct module_state *state);
 int messages_add(PyObject *module, struct module_state *state);
 int notifications_add(PyObject *module, struct module_state *state);
 int registered_add(PyObject *module, struct module_state *state);
+int ledger_add(PyObject *module, struct module_state *state);
 
 #endif

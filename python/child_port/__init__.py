@@ -54,6 +54,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._handshake import Handshake
     from ._keyed import KeyedServer
+    from ._ledger import ledger, trace_rights
     from ._server import Server
     from ._spawn import Popen
     from ._subprocess_async import Process, create_subprocess_exec
@@ -104,9 +105,11 @@ __all__ = [
     "check_in_to_parent",
     "create_subprocess_exec",
     "key_token",
+    "ledger",
     "pid_for_task",
     "receive_from_parent",
     "task_self",
+    "trace_rights",
 ]
 
 
@@ -118,6 +121,8 @@ _IMPORTED_WHEN_USED = {
     "Process": "_subprocess_async",
     "Server": "_server",
     "create_subprocess_exec": "_subprocess_async",
+    "ledger": "_ledger",
+    "trace_rights": "_ledger",
 }
 
 if not TYPE_CHECKING:  # else type checkers would accept any name
