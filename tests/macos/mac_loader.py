@@ -138,6 +138,17 @@ def test_every_process_of_a_test_runs_the_macs_code(options: list[str]) -> None:
     assert cp.PLATFORM == "darwin"
 
 
+def test_so_does_one_that_has_only_this_ones_path() -> None:
+    program = "import child_port as cp; print(cp.PLATFORM, cp.bootstrap.__name__)"
+    result = subprocess.run(
+        [sys.executable, "-S", "-c", program],
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        timeout=DEADLINE,
+    )
+    assert result.stdout == b"darwin child_port.bootstrap\n"
+
+
 def test_the_packages_python_code_is_that_for_macos() -> None:
     from child_port import _exit_watch
 

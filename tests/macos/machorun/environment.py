@@ -4,14 +4,15 @@
 
 The tools of the environment that this runs in are there too, but not its child_port. A .pth file
 starts the hook, so that every interpreter that a test starts has it: with other variables in its
-environment, with -E or -I, as long as it is this environment's.
+environment, with -E or -I, as long as it is this environment's. One that is started with -S, which
+reads no .pth file, and with this one's path gets it from a package that stands in for child_port.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sysconfig
+import tomllib
 import venv
 from pathlib import Path
 
@@ -19,6 +20,15 @@ from .macho import read_image
 
 ROOT = Path(__file__).resolve().parents[3]
 TOOLS = Path(__file__).resolve().parents[1]
+
+STAND_IN = """\
+import sys
+
+import machorun.startup
+
+del sys.modules[__name__]
+import child_port
+"""
 
 
 def make(folder: Path, extension: Path, shim: Path, mach: Path) -> None:
@@ -28,10 +38,24 @@ def make(folder: Path, extension: Path, shim: Path, mach: Path) -> None:
     places = {"package": ROOT / "python" / "child_port", "description": description}
     places |= {"shim": shim, "mach": mach}
     absolute = {name: str(place.resolve()) for name, place in places.items()}
-    (folder / "machorun.json").write_text(json.dumps(absolute), encoding="utf-8")
-    site = sysconfig.get_path("purelib", vars={"base": str(folder)})
     lines = [str(TOOLS), sysconfig.get_path("purelib"), "import machorun.startup"]
-    Path(site, "machorun.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    texts = {
+        "machorun.pth": "\n".join(lines) + "\n",
+        "machorun_places.py": f"PLACES = {absolute!r}\n",
+        "child_port/__init__.py": STAND_IN,
+        f"child_port-{_version()}.dist-info/METADATA": (
+            f"Metadata-Version: 2.1\nName: child-port\nVersion: {_version()}\n"
+        ),
+    }
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
+    for name, text in texts.items():
+        (site / name).parent.mkdir(exist_ok=True)
+        (site / name).write_text(text, encoding="utf-8")
+
+
+def _version() -> str:
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        return str(tomllib.load(file)["project"]["version"])
 
 
 def main() -> None:

@@ -1,9 +1,7 @@
 """Runs when an interpreter of the environment starts: see environment.py."""
 
-import json
-import sys
-from pathlib import Path
+from importlib import import_module
 
 from .hook import install
 
-FINDER = install(**json.loads(Path(sys.prefix, "machorun.json").read_text(encoding="utf-8")))
+FINDER = install(**import_module("machorun_places").PLACES)
