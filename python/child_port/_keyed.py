@@ -117,8 +117,9 @@ class KeyedServer(Server):
 
     def close(self) -> None:
         """Server.close(), and release the check-ins that nobody asked for."""
-        super().close()
+        # The shelf first: who waits for a turn must not get one at a port that is closed.
         self._shelf.close()
+        super().close()
 
     def _accept_handed_over(
         self, deadline: Deadline, cancel: CancelToken | None, watch_fd: int
