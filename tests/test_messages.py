@@ -11,12 +11,15 @@ import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import child_port as cp
 import pytest
-from conftest import StartChild
 from ext_support import COPY_SEND, Stranger, build_stranger, drain_references
 from support import DEADLINE, SOON, cancelled_soon, interrupted, running
+
+if TYPE_CHECKING:
+    from conftest import StartChild
 
 MOVE_RECEIVE, MAKE_SEND, MAKE_SEND_ONCE = (
     cp.Disposition.MOVE_RECEIVE,

@@ -6,12 +6,15 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import child_port as cp
 import pytest
-from conftest import StartChild
 from ext_support import drain_references
 from support import DEADLINE, SOON, cancelled_soon
+
+if TYPE_CHECKING:
+    from conftest import StartChild
 
 
 @pytest.fixture
