@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from support import (
     TOKEN,
     cancelled_soon,
     interrupted,
+    python,
     right_of,
     running,
 )
@@ -336,6 +338,26 @@ def test_rights_are_collected_in_an_event_loop(start: StartChild) -> None:
             right.close()
         with pytest.raises(cp.PeerGone, match="status 7; no check-in for 'a', 'b'"):
             await child.collect_async(wanted, DEADLINE)
+
+    asyncio.run(main())
+
+
+def test_a_process_of_an_event_loop_has_keys_too() -> None:
+    program = SEND + "send('a')\nsend('b', 21)\nsend(None, 21)\nsys.stdin.read(1)\n"
+
+    async def main() -> None:
+        command = python(program)
+        async with await cp.create_subprocess_exec(*command, stdin=subprocess.PIPE) as child:
+            rights = await child.collect({"b": cp.SendOnceRight, "a": cp.SendRight}, DEADLINE)
+            for right in rights.values():
+                right.close()
+            (await child.accept(DEADLINE)).__exit__()
+            with pytest.raises(cp.TimedOut):
+                await child.accept(0, key="a")
+            assert child.stdin is not None
+            child.stdin.close()
+            with pytest.raises(cp.PeerGone, match="status 0; no check-in for 'c'"):
+                await child.collect({"c": cp.SendRight}, DEADLINE)
 
     asyncio.run(main())
 

@@ -9,11 +9,11 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, TypeVar
 
-from . import _aio
 from ._child_link import ChildLink
 from ._child_port import CancelToken, CheckIn, PeerGone, Right
 from ._deadline import Deadline
-from ._server import Server
+from ._expect import Expect
+from ._keyed import KeyedServer
 from ._spawn import Transport, how_it_ended
 from ._transport import check_transport
 
@@ -84,24 +84,46 @@ class Process:
         return self._open_link().transport
 
     @property
-    def server(self) -> Server:
+    def server(self) -> KeyedServer:
         """Where the child checks in: for its stats. ValueError if closed."""
         server = self._open_link().server
         assert server is not None
         return server
 
     async def accept(
-        self, timeout: float | None = None, *, cancel: CancelToken | None = None
+        self,
+        timeout: float | None = None,
+        *,
+        key: str | None = None,
+        cancel: CancelToken | None = None,
     ) -> CheckIn:
-        """The child's next check-in; the caller owns its port. As Popen.accept().
+        """The child's next check-in, with that key or without one. As Popen.accept().
 
         A task that is cancelled loses no check-in.
         """
         link = self._open_link()
         try:
-            return await _aio.accept(self.server, timeout, cancel=cancel, watch_fd=link.watch_fd)
+            return await self.server.accept_async(
+                timeout, key=key, cancel=cancel, watch_fd=link.watch_fd
+            )
         except PeerGone:
             raise await self._gone("no check-in from it is left") from None
+
+    async def collect(
+        self,
+        expect: Mapping[str, Expect[Right]],
+        timeout: float | None = None,
+        *,
+        cancel: CancelToken | None = None,
+    ) -> dict[str, Any]:
+        """The rights that the child hands over with keys. As Popen.collect()."""
+        link = self._open_link()
+        try:
+            return await self.server.collect_async(
+                expect, timeout, cancel=cancel, watch_fd=link.watch_fd
+            )
+        except PeerGone as error:
+            raise await self._gone(str(error)) from None
 
     async def send_right(
         self,
