@@ -10,9 +10,7 @@
 #include "chain.h"
 #include "fds.h"
 #include "refusal.h"
-
-/* What a hostile sender may have put behind the last link; the rest is closed with the socket. */
-#define REST_MAX 256u
+#include "reject.h"
 
 int ml_chain_create(const int *fds, unsigned n)
 {
@@ -55,18 +53,6 @@ static int read_links(int chain, int *all, unsigned total, unsigned *n)
     return 0;
 }
 
-/* Closing the socket would close what is still in it, however long that takes. */
-static void drop_rest(int chain)
-{
-    struct ml_packet link;
-    uint8_t byte;
-    for (unsigned i = 0; i < REST_MAX; i++) {
-        if (ml_packet_read_raw(chain, &link, &byte, sizeof byte) != 0)
-            break;
-        ml_packet_drop(&link);
-    }
-}
-
 int ml_chain_open(struct ml_packet *packet)
 {
     unsigned total = ml_packet_wire(packet)->n_fds, n = 0;
@@ -80,13 +66,12 @@ int ml_chain_open(struct ml_packet *packet)
         return ENOMEM;
     }
     int error = read_links(chain, all, total, &n);
-    drop_rest(chain);
     if (error != 0) {
         ml_close_untrusted(all, n);
         free(all);
         return error;
     }
-    close(chain);
+    ml_close_untrusted(&chain, 1); /* with what may be left in it */
     packet->chained = all;
     packet->n_fds = total;
     return 0;

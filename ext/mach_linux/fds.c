@@ -40,8 +40,6 @@ void ml_garbage_flush(struct ml_garbage *g)
     g->n = 0;
 }
 
-/* --- closing what a peer sent -------------------------------------------------------------- */
-
 static int socket_domain(int fd)
 {
     int domain = -1;
@@ -49,131 +47,16 @@ static int socket_domain(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 ? domain : -1;
 }
 
-static bool closes_at_once(int fd)
-{
-    int domain = socket_domain(fd);
-    if (domain >= 0)
-        return domain == AF_UNIX;
-    return ml_fd_is_pipe(fd);
-}
-
-/* Descriptors whose close may block. A few threads at the most take them from a list, so that a
- * flood of them costs neither the caller's time nor a thread each. */
-#define CLOSERS_MAX 8u
-
-struct doomed {
-    struct doomed *next;
-    unsigned n;
-    int fds[];
-};
-
-static struct {
-    pthread_mutex_t lock;
-    struct doomed *waiting;
-    unsigned threads;
-} closers = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-static void close_doomed(struct doomed *d)
-{
-    for (unsigned i = 0; i < d->n; i++) {
-        /* A lingering TCP socket would hold even this thread for as long as its sender chose. */
-        struct linger off = {0};
-        (void)setsockopt(d->fds[i], SOL_SOCKET, SO_LINGER, &off, sizeof off);
-        close(d->fds[i]);
-    }
-    free(d);
-}
-
-/* The next of the list; NULL when there is none: then the caller's place is free. */
-static struct doomed *next_doomed(void)
-{
-    pthread_mutex_lock(&closers.lock);
-    struct doomed *d = closers.waiting;
-    if (d != NULL)
-        closers.waiting = d->next;
-    else
-        closers.threads--;
-    pthread_mutex_unlock(&closers.lock);
-    return d;
-}
-
-static void *close_all(void *unused)
-{
-    for (struct doomed *d; (d = next_doomed()) != NULL;)
-        close_doomed(d);
-    return unused;
-}
-
-static bool start_closer(void)
-{
-    pthread_attr_t attr;
-    pthread_t thread;
-    sigset_t all, before;
-    bool started = false;
-
-    if (pthread_attr_init(&attr) != 0)
-        return false;
-    (void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    (void)pthread_attr_setstacksize(&attr, 64 * 1024);
-    sigfillset(&all);
-    /* The program's signals are not for this thread. */
-    if (pthread_sigmask(SIG_SETMASK, &all, &before) == 0) {
-        started = pthread_create(&thread, &attr, close_all, NULL) == 0;
-        (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    }
-    pthread_attr_destroy(&attr);
-    return started;
-}
-
-/* Takes d. */
-static void close_elsewhere(struct doomed *d)
-{
-    pthread_mutex_lock(&closers.lock);
-    d->next = closers.waiting;
-    closers.waiting = d;
-    bool start = closers.threads < CLOSERS_MAX;
-    closers.threads += start;
-    pthread_mutex_unlock(&closers.lock);
-    if (start && !start_closer())
-        close_all(NULL); /* no thread was to be had: better late than never */
-}
-
-void ml_close_untrusted(const int *fds, unsigned n)
-{
-    struct doomed *d = NULL;
-    for (unsigned i = 0; i < n; i++) {
-        if (fds[i] < 0)
-            continue;
-        if (closes_at_once(fds[i])) {
-            close(fds[i]);
-            continue;
-        }
-        if (d == NULL) {
-            d = malloc(sizeof *d + n * sizeof(int));
-            if (d == NULL) {
-                close(fds[i]);
-                continue;
-            }
-            d->n = 0;
-        }
-        d->fds[d->n++] = fds[i];
-    }
-    if (d != NULL)
-        close_elsewhere(d);
-}
-
-void ml_close_reset_in_child(void)
-{
-    closers.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    closers.threads = 1; /* this one, while it closes what the parent's threads have not */
-    close_all(NULL);
-}
-
 /* --- what a descriptor is ------------------------------------------------------------------ */
 
 bool ml_fd_is_pipe(int fd)
 {
     return fcntl(fd, F_GETPIPE_SZ) >= 0;
+}
+
+bool ml_fd_is_unix(int fd)
+{
+    return socket_domain(fd) == AF_UNIX;
 }
 
 bool ml_fd_is_seqpacket(int fd, uint64_t *cookie)

@@ -2,9 +2,8 @@
  * Descriptors: the only place where the library closes them.
  *
  * A list of garbage is filled while the space is locked and flushed after it is unlocked, so that
- * no close(2) happens under the lock. A descriptor that came from a peer and was refused goes to
- * ml_close_untrusted(): closing somebody else's socket or file can block for as long as its owner
- * likes, so anything but a Unix socket or a pipe is closed by a thread of the library's own.
+ * no close(2) happens under the lock. A descriptor that came from a peer and was refused is
+ * reject.h's to close.
  */
 #ifndef ML_FDS_H
 #define ML_FDS_H
@@ -24,13 +23,10 @@ void ml_garbage_add(struct ml_garbage *g, int fd);
 /* Closes what was added; the list is empty afterwards. */
 void ml_garbage_flush(struct ml_garbage *g);
 
-/* Closes fds[0..n) that a peer sent and that were not accepted. Never blocks. */
-void ml_close_untrusted(const int *fds, unsigned n);
-/* In a forked child: the threads that do it are gone. */
-void ml_close_reset_in_child(void);
-
 /* Is fd a connected Unix SEQPACKET socket? Fills *cookie with the kernel's identity of it. */
 bool ml_fd_is_seqpacket(int fd, uint64_t *cookie);
+/* Is it a Unix socket of any kind? */
+bool ml_fd_is_unix(int fd);
 /* Is fd a pipe? */
 bool ml_fd_is_pipe(int fd);
 /* Has the other end of a socket or pipe gone? Asks the kernel, does not wait. */

@@ -15,6 +15,7 @@
 #include "fds.h"
 #include "packet.h"
 #include "refusal.h"
+#include "reject.h"
 
 /* --- the scratch buffer --------------------------------------------------------------------- */
 

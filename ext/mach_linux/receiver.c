@@ -15,6 +15,7 @@
 #include "notify.h"
 #include "receiver.h"
 #include "refusal.h"
+#include "reject.h"
 #include "sets.h"
 
 /* What an epoll event's data says. Sources are slot + SOURCE_FIRST, with the generation above. */
@@ -144,14 +145,14 @@ void ml_receiver_discard(struct ml_receiver *r, bool handed_on, struct ml_garbag
         /* A child between fork and exec may hold duplicates, and a port must not outlive its
          * destruction by that: shut it down for all of them. Not if it goes on elsewhere. */
         if (!handed_on)
-            (void)shutdown(r->rx, SHUT_RDWR);
+            ml_channel_end(r->rx);
         ml_garbage_add(g, r->rx);
         r->rx = -1;
     }
     if (!handed_on)
         for (uint32_t i = 0; i < r->n_slots; i++)
             if (r->sources[i].kind != ML_SOURCE_FREE)
-                (void)shutdown(r->sources[i].fd, SHUT_RDWR);
+                ml_channel_end(r->sources[i].fd);
     close_sources(r, g);
     drop_stash(r);
     pthread_mutex_unlock(&r->lock);

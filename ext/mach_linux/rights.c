@@ -8,6 +8,7 @@
 
 #include "notify.h"
 #include "refusal.h"
+#include "reject.h"
 #include "rights.h"
 #include "state.h"
 #include "task.h"
@@ -395,12 +396,17 @@ int ml_right_descriptors(struct ml_right *right, int fds[3])
 
 /* --- arriving -------------------------------------------------------------------------------- */
 
+static bool is_sending_end(int fd, uint64_t *cookie)
+{
+    return ml_fd_is_seqpacket(fd, cookie) && ml_channel_quiet(fd, *cookie);
+}
+
 static bool arrive_receive(const int *fds, enum ml_carry carry, struct ml_right *right)
 {
     struct ml_garbage g = {0};
     uint64_t rx_cookie;
 
-    if (!ml_fd_is_seqpacket(fds[0], &rx_cookie) || !ml_fd_is_seqpacket(fds[1], &right->key) ||
+    if (!ml_fd_is_seqpacket(fds[0], &rx_cookie) || !is_sending_end(fds[1], &right->key) ||
         !ml_channel_matches(fds[1], fds[0]) || ml_channel_harden(fds[0]) != 0)
         return false;
     right->receiver = ml_receiver_adopt(-1, &g);
@@ -424,13 +430,13 @@ bool ml_right_arrive(struct ml_packet *packet, unsigned *next, enum ml_carry car
     *right = (struct ml_right){.carry = (uint8_t)carry, .fds = {-1, -1}};
     switch (carry) {
     case ML_CARRY_SEND:
-        good = ml_fd_is_seqpacket(fds[0], &right->key) && ml_fd_is_pipe(fds[1]);
+        good = is_sending_end(fds[0], &right->key) && ml_fd_is_pipe(fds[1]);
         right->dead = good && ml_fd_hung_up(fds[0]);
         right->fds[0] = fds[0];
         right->fds[1] = fds[1];
         break;
     case ML_CARRY_SEND_ONCE:
-        good = ml_fd_is_seqpacket(fds[0], &right->key);
+        good = is_sending_end(fds[0], &right->key);
         right->dead = good && ml_fd_hung_up(fds[0]);
         right->fds[0] = fds[0];
         break;

@@ -13,6 +13,7 @@
 #include "sets.h"
 #include "notify.h"
 #include "refusal.h"
+#include "reject.h"
 #include "space.h"
 #include "task.h"
 #include "watcher.h"

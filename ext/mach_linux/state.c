@@ -10,6 +10,7 @@
 
 #include "chain.h"
 #include "refusal.h"
+#include "reject.h"
 #include "state.h"
 
 #define PIECE_MAGIC 0x31534d4cu /* "LMS1" */

@@ -6,6 +6,8 @@
 #include "packet.h"
 #include "space.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -312,6 +314,96 @@ CASE(what_is_no_chain_is_dropped)
     IS(is_empty(to), 1);
     IS_OK(post(to, MAKE_SEND, 2));
     IS(take_id(to), 2);
+}
+
+/* --- descriptors whose closing takes long ---------------------------------------------------- */
+
+/* A TCP socket that holds whoever closes it last for longer than a case may last. Its peer stays
+ * open and reads nothing. */
+static int lingering(void)
+{
+    static const char bytes[65536];
+    const struct linger linger = {.l_onoff = 1, .l_linger = 600};
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t len = sizeof address;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
+    NEED(bind(listener, (struct sockaddr *)&address, len) == 0 && listen(listener, 1) == 0);
+    NEED(getsockname(listener, (struct sockaddr *)&address, &len) == 0);
+    NEED(connect(fd, (struct sockaddr *)&address, len) == 0 && accept(listener, NULL, NULL) >= 0);
+    NEED(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger) == 0);
+    while (send(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0)
+        continue;
+    close(listener);
+    return fd;
+}
+
+/* Queues one at fd, for which nobody then has another descriptor. */
+static void put_lingering(int fd)
+{
+    int one = lingering();
+    put(fd, "x", 1, &one, 1);
+    close(one);
+}
+
+CASE(a_port_with_descriptors_in_its_queue_that_close_slowly_is_destroyed_at_once)
+{
+    mach_port_t port = make_port();
+    put_lingering(sending_end(port));
+    IS_OK(mach_port_destroy(TASK, port));
+}
+
+CASE(a_send_once_right_used_for_what_closes_slowly)
+{
+    mach_port_t port = make_port(), once = make_send_once(port);
+    ml_lock();
+    int fd = dup(ml_entry_lookup(once)->port->tx);
+    ml_unlock();
+    put_lingering(fd);
+    IS_OK(mach_port_destroy(TASK, port));
+}
+
+CASE(a_send_right_with_descriptors_in_it_that_close_slowly_is_refused)
+{
+    struct with_right p = right_packet(ML_CARRY_SEND, MACH_MSG_TYPE_PORT_SEND);
+    mach_port_t to = make_port();
+    int channel[2], ends[2];
+    NEED(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, channel) == 0 && pipe(ends) == 0);
+    put_lingering(channel[1]); /* which then lies in channel[0] */
+    const int fds[] = {channel[0], ends[1]};
+    put(sending_end(to), &p, sizeof p, fds, 2);
+    close(channel[0]);
+    IS(is_empty(to), 1);
+}
+
+CASE(nothing_can_be_put_into_a_send_right_that_has_arrived)
+{
+    struct with_right p = right_packet(ML_CARRY_SEND, MACH_MSG_TYPE_PORT_SEND);
+    mach_port_t to = make_port();
+    int channel[2], ends[2];
+    NEED(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, channel) == 0 && pipe(ends) == 0);
+    const int fds[] = {channel[0], ends[1]};
+    put(sending_end(to), &p, sizeof p, fds, 2);
+    mach_port_t right = take_right(to, MACH_MSG_TYPE_PORT_SEND);
+    IS_TRUE(send(channel[1], "x", 1, MSG_NOSIGNAL) < 0);
+    IS_OK(post(right, COPY_SEND, 1)); /* the other way is open */
+    IS_OK(mach_port_deallocate(TASK, right));
+}
+
+CASE(a_state_socket_with_descriptors_that_close_slowly_behind_its_end)
+{
+    struct with_right p = right_packet(ML_CARRY_RECEIVE_STATE, MACH_MSG_TYPE_PORT_RECEIVE);
+    mach_port_t to = make_port();
+    int channel[2], state[2];
+    uint64_t cookie;
+    NEED(ml_channel_create(channel, &cookie) == 0);
+    NEED(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, state) == 0);
+    put(state[0], "end", 3, NULL, 0);
+    put_lingering(state[0]);
+    const int fds[] = {channel[1], channel[0], state[1]};
+    put(sending_end(to), &p, sizeof p, fds, 3);
+    close(state[1]);
+    (void)take_right(to, MACH_MSG_TYPE_PORT_RECEIVE);
 }
 
 CASE(a_thousand_broken_packets_do_not_hold_up_a_receive_with_a_deadline)

@@ -1,0 +1,25 @@
+/*
+ * What a peer sent and nobody wants.
+ *
+ * Closing the last descriptor of somebody else's socket or file can block for as long as its owner
+ * likes, and so can closing a Unix socket in whose queue such a descriptor lies. Queues are
+ * therefore emptied first, whatever is in them likewise, and anything but pipes and the sockets
+ * that ports are made of is closed by a thread of the library's own.
+ */
+#ifndef ML_REJECT_H
+#define ML_REJECT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Closes fds[0..n) that a peer sent and that were not accepted. Never blocks. */
+void ml_close_untrusted(const int *fds, unsigned n);
+/* In a forked child: the threads that do it are gone. */
+void ml_close_reset_in_child(void);
+/* Is this sending end, with that cookie, empty and closed to whoever has the other end? A port's
+ * is: what lay in it would otherwise be closed by whoever releases the right. */
+bool ml_channel_quiet(int tx, uint64_t cookie);
+/* Ends a channel for all who hold it and destroys what is in its queue; the caller closes it. */
+void ml_channel_end(int fd);
+
+#endif
