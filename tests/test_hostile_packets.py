@@ -214,3 +214,23 @@ def test_more_descriptors_than_a_message_calls_for_are_closed(
         for _ in range(5):
             sender.sendmsg([packet()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
         still_serves(server)
+
+
+def test_a_port_that_was_cut_off_ends_the_wait_and_the_sends(
+    server: cp.Server, sender: socket.socket
+) -> None:
+    sender.shutdown(socket.SHUT_RDWR)
+    with pytest.raises(cp.PortChanged):
+        server.accept(DEADLINE)
+    with server.make_send() as client, cp.ReceiveRight() as port:
+        with pytest.raises(cp.InvalidDestination):
+            cp.check_in(client, server.token, port, cp.Disposition.MAKE_SEND, timeout=DEADLINE)
+        assert not port.closed
+
+
+def test_a_port_whose_buffer_was_shrunk_still_serves(
+    server: cp.Server, sender: socket.socket
+) -> None:
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    for _ in range(20):
+        still_serves(server)

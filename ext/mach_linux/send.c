@@ -122,7 +122,9 @@ static mach_msg_return_t conclude(struct ml_outbound *out, mach_msg_header_t *m,
         ml_outbound_pseudo_receive(out, m);
         return mr;
     case MACH_SEND_INVALID_DEST:
-        out->destination.port->dead = true;
+        /* Of a port whose receive right is here the sending end was shut down; it is not dead. */
+        if (out->destination.port->receiver == NULL)
+            out->destination.port->dead = true;
         if (!waited && out->destination.carry == ML_CARRY_SEND) {
             ml_outbound_end(out, ml_right_undo);
             return mr;
