@@ -11,6 +11,7 @@ from typing import Any
 
 import child_port as cp
 import pytest
+from child_port._leaks import RightLeaks
 from child_port._messages import drop_reply_port
 from support import DEADLINE, descriptors, python
 
@@ -29,12 +30,11 @@ def _what_is_made_once() -> None:
 
 @pytest.fixture(autouse=True)
 def no_right_leaks(_what_is_made_once: None) -> Iterator[None]:
-    """No descriptor is open after the test that was not open before.
+    """After the test this task has no right, and no descriptor is open, that was not there before.
 
-    On Linux a right that is not released is a descriptor that is not closed, so this is also the
-    proof that no right is left.
+    The ledger also counts user references beyond the first, which take no descriptor.
     """
-    gc.collect()
+    rights = RightLeaks()
     before = descriptors()
     yield
     drop_reply_port()
@@ -43,10 +43,13 @@ def no_right_leaks(_what_is_made_once: None) -> Iterator[None]:
         gc.collect()
         left = {fd: what for fd, what in descriptors().items() if before.get(fd) != what}
         if not left:
-            return
+            break
         if time.monotonic() > give_up:
             pytest.fail(f"left open: {left}")
         time.sleep(0.01)
+    kept = rights.settled()
+    if kept:
+        pytest.fail("rights are left that were not there before:\n" + "\n".join(kept))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from support import DEADLINE, TOKEN
 
 COMMAND = [sys.executable, "-m", "child_port"]
-COMMANDS = ["demo", "run", "serve", "look-up", "doctor"]
+COMMANDS = ["demo", "run", "serve", "look-up", "doctor", "ledger"]
 
 
 def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -271,3 +271,16 @@ def test_doctor_warns_of_few_descriptors() -> None:
     checks = json.loads(result.stdout)["checks"]
     assert (checks[0]["status"], result.returncode) == ("warning", 0)
     assert "ulimit" in checks[0]["advice"]
+
+
+def test_ledger_shows_names_and_their_owners() -> None:
+    shown, told = command("ledger", COLUMNS="200"), command("ledger", "--json")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    lines = shown.stdout.splitlines()
+    assert lines[2].split() == ["NAME", "REFERENCES", "OWNER", "MADE", "AT"]
+    for kind in ("SendRight", "SendOnceRight", "ReceiveRight", "PortSet"):
+        assert re.search(rf"^(0x[0-9a-f]+ .*)? +{kind} ", shown.stdout, re.MULTILINE), kind
+    report = json.loads(told.stdout)
+    assert told.returncode == 0
+    assert {"receive": 1, "send": 2} in [entry["references"] for entry in report["names"]]
+    assert {"PortSet"} in [{owner["kind"] for owner in e["owners"]} for e in report["names"]]

@@ -10,7 +10,7 @@ from types import FrameType
 from ._child_port import _ledger_names, _ledger_owners, _ledger_trace
 
 _FRAMES = 8
-_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_PACKAGE = os.path.dirname(__file__)
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def trace_rights(on: bool = True) -> bool:
 def _origin() -> tuple[str, ...]:
     """The lines that led here, without those of this package that come first."""
     frame: FrameType | None = sys._getframe(0)
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame is not None and os.path.dirname(frame.f_code.co_filename) == _PACKAGE:
         frame = frame.f_back
     lines: list[str] = []
     while frame is not None and len(lines) < _FRAMES:

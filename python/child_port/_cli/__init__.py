@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from .._child_port import Cancelled, MachError, PeerGone
-from . import demo, doctor, look_up, run, serve
+from . import demo, doctor, ledger, look_up, run, serve
 from ._output import PROGRAM, print_error
 
 FAILED = 1
@@ -27,7 +27,7 @@ class Command(Protocol):
         """The exit status."""
 
 
-COMMANDS: tuple[Command, ...] = (demo, run, serve, look_up, doctor)
+COMMANDS: tuple[Command, ...] = (demo, run, serve, look_up, doctor, ledger)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
