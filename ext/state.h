@@ -99,5 +99,6 @@ int messages_add(PyObject *module, struct module_state *state);
 int notifications_add(PyObject *module, struct module_state *state);
 int registered_add(PyObject *module, struct module_state *state);
 int ledger_add(PyObject *module, struct module_state *state);
+int capi_add(PyObject *module, struct module_state *state);
 
 #endif

@@ -83,6 +83,28 @@ def test_the_wheel_works_in_a_clean_environment(dist: Path, tmp_path: Path) -> N
     assert "all 9 checks held" in run(python, "-m", "child_port", "demo", cwd=tmp_path)
 
 
+def test_an_extension_is_built_against_the_installed_wheel(dist: Path, tmp_path: Path) -> None:
+    (wheel,) = dist.glob("*.whl")
+    python = clean_environment(tmp_path / "an environment")
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-index", wheel, cwd=dist)
+    example = tmp_path / "example"
+    shutil.copytree(ROOT / "tests" / "capi_example", example)
+    backend = importlib.util.find_spec("setuptools")
+    assert backend is not None and backend.origin is not None
+    build = (python, "setup.py", "-q", "build_ext", "--inplace")
+    run(*build, cwd=example, PYTHONPATH=str(Path(backend.origin).parents[1]))
+    program = (
+        "import child_port as cp, capi_example as example\n"
+        "with cp.ReceiveRight() as port, example.serve(7) as server:\n"
+        "    example.hand_over(server.make_send(), 7, port, cp.Disposition.MAKE_SEND, 30)\n"
+        "    kind, name, *_ = example.take(server, 30)\n"
+        "    example.adopt(kind, name).close()\n"
+        "    print(name == port.name, cp.__file__)\n"
+    )
+    said = run(python, "-c", program, cwd=example)
+    assert said.startswith("True") and str(tmp_path) in said
+
+
 def test_the_wheel_has_the_package_and_nothing_else(dist: Path) -> None:
     (wheel,) = dist.glob("*.whl")
     tag = "-cp" if FREE_THREADED else "-cp311-abi3-"
@@ -92,7 +114,9 @@ def test_the_wheel_has_the_package_and_nothing_else(dist: Path) -> None:
     for name in ("__init__.py", "__main__.py", "py.typed", "_child_port.pyi"):
         assert f"child_port/{name}" in package
     assert len([name for name in package if name.endswith(".so")]) == 1
-    assert not [name for name in package if not name.endswith((".py", ".pyi", ".typed", ".so"))]
+    assert not [
+        name for name in package if not name.endswith((".py", ".pyi", ".typed", ".so", ".h"))
+    ]
     others = {name.split("/")[0] for name in names - package} - {"_child_port_pytest.py"}
     assert len(others) == 1 and others.pop().endswith(".dist-info")
 
@@ -112,6 +136,7 @@ def test_the_sdist_has_all_that_a_packager_needs(dist: Path) -> None:
         "ext/module.c",
         "ext/mach_linux/include/mach/message.h",
         "python/child_port/py.typed",
+        "python/child_port/include/child_port_capi.h",
         "python/child_port/_child_port.pyi",
         "tests/conftest.py",
         "tests/test_install.py",

@@ -8,6 +8,9 @@ and check_in for what they are made of.
 
 from . import bootstrap
 from ._child_port import (
+    _C_API as _C_API,
+)
+from ._child_port import (
     PLATFORM,
     AuditToken,
     CancelToken,
@@ -104,6 +107,7 @@ __all__ = [
     "check_in",
     "check_in_to_parent",
     "create_subprocess_exec",
+    "get_include",
     "key_token",
     "ledger",
     "pid_for_task",
@@ -111,6 +115,14 @@ __all__ = [
     "task_self",
     "trace_rights",
 ]
+
+
+def get_include() -> str:
+    """The folder of child_port_capi.h, for the compiler of an extension that uses the C API.
+
+    The header is its manual.
+    """
+    return f"{__path__[0]}/include"
 
 
 # A child that only checks in is spared the import of these, which takes longer than the check-in.
