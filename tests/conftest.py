@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,6 +15,10 @@ import pytest
 from child_port._leaks import RightLeaks
 from child_port._messages import drop_reply_port
 from support import DEADLINE, descriptors, python
+
+# A shell starts with SIGINT ignored what it runs in the background, and Python leaves it so.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
