@@ -47,6 +47,34 @@ static void receive_one(FILE *out, mach_port_name_t name)
             complex ? m.port.disposition : 0u);
 }
 
+/* The next notification: its id and the number behind the NDR record. Waits for a[1] ms: the system
+ * may be a little late to tell. */
+static void notified(FILE *out, const unsigned *a)
+{
+    struct {
+        mach_msg_header_t header;
+        NDR_record_t ndr;
+        unsigned number;
+        mach_msg_max_trailer_t trailer;
+    } m;
+    memset(&m, 0, sizeof m);
+    int kr = mach_msg(&m.header, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, sizeof m, a[0], a[1], 0);
+    int numbered = m.header.msgh_size >= sizeof m.header + sizeof m.ndr + sizeof m.number;
+    fprintf(out, "%d %d %u\n", kr, m.header.msgh_id, numbered ? m.number : 0);
+}
+
+/* Asks for a notification at a[3]; a request that it replaces is dropped, which tells at the port
+ * of that. */
+static int request(const unsigned *a)
+{
+    mach_port_t previous = 0;
+    int kr = mach_port_request_notification(mach_task_self(), a[0], (mach_msg_id_t)a[1], a[2], a[3],
+                                            MACH_MSG_TYPE_MAKE_SEND_ONCE, &previous);
+    if (kr == 0 && previous != 0)
+        (void)mach_port_deallocate(mach_task_self(), previous);
+    return kr;
+}
+
 static void answer(FILE *out, const char *verb, const unsigned *a)
 {
     mach_port_t self = mach_task_self();
@@ -54,6 +82,10 @@ static void answer(FILE *out, const char *verb, const unsigned *a)
     int kr = -1;
     if (strcmp(verb, "receive") == 0) {
         receive_one(out, a[0]);
+        return;
+    }
+    if (strcmp(verb, "notified") == 0) {
+        notified(out, a);
         return;
     }
     if (strcmp(verb, "pid") == 0) {
@@ -77,6 +109,8 @@ static void answer(FILE *out, const char *verb, const unsigned *a)
         kr = mach_port_get_refs(self, a[0], a[1], &value);
     else if (strcmp(verb, "send") == 0)
         kr = send_one(a);
+    else if (strcmp(verb, "request") == 0)
+        kr = request(a);
     fprintf(out, "%d %u\n", kr, value);
 }
 

@@ -1,7 +1,8 @@
 """Two tasks driven at random through the Mach API, against a reference model of it.
 
 The model knows send and receive rights: what a name denotes in each task, its user references, what
-is queued at each port, and what the death of a port or of a task does to all of it.
+is queued at each port, what the death of a port or of a task does to all of it, and which
+notifications that brings to those who asked for them.
 `MODEL_EXAMPLES` sets how many sequences are tried.
 """
 
@@ -21,11 +22,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 HERE = Path(__file__).resolve().parent
 LIBRARY = HERE.parent.parent / "ext" / "mach_linux"
-SEND, RECEIVE, DEAD = 0x10000, 0x20000, 0x100000
+SEND, RECEIVE, DEAD, WATCHED = 0x10000, 0x20000, 0x100000, 0x80000000
 MOVE_RECEIVE, MOVE_SEND, COPY_SEND, MAKE_SEND = 16, 17, 19, 20
 INVALID_RIGHT, INVALID_CAPABILITY = 17, 20
 RCV_TIMED_OUT, RCV_INVALID_NAME = 0x10004003, 0x10004002
 QUEUE_LIMIT = 5
+PORT_DELETED, NO_SENDERS, SEND_ONCE, DEAD_NAME = 65, 70, 71, 72
+PROMPT_MS = 30_000
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="drives the Linux library"),
@@ -37,6 +40,10 @@ pytestmark = [
 class Port:
     alive: bool = True
     queue: list[tuple[int, int, "Port | None"]] = field(default_factory=list)
+    made: int = 0  # the make-send count
+    armed: "Task | None" = None  # who asked to be told that nobody can send any more
+    kept: int = 0  # send rights that are no name: a special port
+    had_senders: bool = False
 
 
 @dataclass
@@ -44,6 +51,7 @@ class Entry:
     port: Port
     send: int = 0
     receive: bool = False
+    watched: bool = False  # its task asked to be told of its death
 
 
 @dataclass(eq=False)
@@ -52,6 +60,8 @@ class Task:
     stream: TextIO
     pid: int = 0
     names: dict[int, Entry] = field(default_factory=dict)
+    notify: int = 0  # where it wants to be told
+    expected: list[tuple[int, int]] = field(default_factory=list)
 
     def ask(self, *words: object) -> list[int]:
         self.socket.sendall((" ".join(map(str, words)) + "\n").encode())
@@ -62,15 +72,6 @@ class Task:
 
     def name_of(self, port: Port) -> int | None:
         return next((name for name, entry in self.names.items() if entry.port is port), None)
-
-
-def kill_port(port: Port) -> None:
-    """A port dies with its queue, and with the receive rights in that queue."""
-    port.alive = False
-    queue, port.queue = port.queue, []
-    for _, disposition, carried in queue:
-        if carried is not None and disposition == MOVE_RECEIVE and carried.alive:
-            kill_port(carried)
 
 
 class Tasks(RuleBasedStateMachine):
@@ -88,15 +89,17 @@ class Tasks(RuleBasedStateMachine):
             other.close()
             ours.settimeout(30)
             self.tasks.append(Task(ours, ours.makefile("r")))
-        first = Port()
+        first = Port(made=1, kept=1)
         _, name = self.tasks[0].answer()
         self.tasks[1].answer()
         self.tasks[0].names[name] = Entry(first, receive=True)
         # The special port itself is the send right that the parent keeps.
         _, inherited = self.tasks[1].ask("bootstrap")
         self.tasks[1].names[inherited] = Entry(first, send=1)
+        first.kept += 1  # the child has a special port as well
         for task in self.tasks:
             task.pid = task.ask("pid")[1]
+            task.notify = task.ask("allocate")[1]
         self.next_id = 1000
 
     def teardown(self) -> None:
@@ -104,6 +107,63 @@ class Tasks(RuleBasedStateMachine):
             task.stream.close()
             task.socket.close()
         self.process.wait(30)
+
+    # --- what one thing brings about ------------------------------------------------------------
+
+    def queues(self) -> list[tuple[int, int, "Port | None"]]:
+        """All messages that wait at ports that live."""
+        ports = {id(port): port for port in self.named_ports()}
+        todo, found = list(ports.values()), []
+        while todo:
+            port = todo.pop()
+            for message in port.queue if port.alive else []:
+                found.append(message)
+                carried = message[2]
+                if carried is not None and id(carried) not in ports:
+                    ports[id(carried)] = carried
+                    todo.append(carried)
+        return found
+
+    def senders(self, port: Port) -> int:
+        named = sum(
+            entry.send for t in self.tasks for entry in t.names.values() if entry.port is port
+        )
+        sent = sum(to is port and kind != MOVE_RECEIVE for _, kind, to in self.queues())
+        return named + sent + port.kept
+
+    def named_ports(self) -> list[Port]:
+        ports = {id(entry.port): entry.port for t in self.tasks for entry in t.names.values()}
+        return list(ports.values())
+
+    def look_for_senders(self) -> None:
+        """Whose last sender is gone since the last look?"""
+        for port in self.named_ports():
+            has = self.senders(port) != 0
+            if port.alive and port.armed is not None and port.had_senders and not has:
+                port.armed.expected.append((NO_SENDERS, port.made))
+                port.armed = None
+            port.had_senders = has
+
+    def kill_port(self, port: Port) -> None:
+        """A port dies with its queue, and with the receive rights in that queue."""
+        port.alive = False
+        if port.armed is not None:
+            port.armed.expected.append((SEND_ONCE, 0))  # the request's right is dropped
+            port.armed = None
+        for task in self.tasks:
+            for name, entry in task.names.items():
+                if entry.port is port and entry.watched:
+                    entry.watched = False
+                    entry.send += 1
+                    task.expected.append((DEAD_NAME, name))
+        queue, port.queue = port.queue, []
+        for _, disposition, carried in queue:
+            if carried is not None and disposition == MOVE_RECEIVE and carried.alive:
+                self.kill_port(carried)
+
+    def delete(self, task: Task, name: int) -> None:
+        if task.names.pop(name).watched:
+            task.expected.append((PORT_DELETED, name))
 
     def pick(self, which: int, pick: int) -> tuple[Task, int, Entry] | None:
         task = self.tasks[which % len(self.tasks)]
@@ -130,6 +190,7 @@ class Tasks(RuleBasedStateMachine):
             expected = 0 if (entry.receive if made else entry.send) else INVALID_RIGHT
         assert task.ask("insert", name, MAKE_SEND if made else COPY_SEND)[0] == expected
         entry.send += expected == 0
+        entry.port.made += made and expected == 0
 
     @rule(which=st.integers(0, 1), pick=st.integers(0, 7))
     def deallocate(self, which: int, pick: int) -> None:
@@ -140,7 +201,7 @@ class Tasks(RuleBasedStateMachine):
         assert task.ask("deallocate", name)[0] == expected
         entry.send -= expected == 0
         if not entry.send and not entry.receive:
-            del task.names[name]
+            self.delete(task, name)
 
     @rule(which=st.integers(0, 1), pick=st.integers(0, 7), whole=st.booleans())
     def destroy(self, which: int, pick: int, whole: bool) -> None:
@@ -149,15 +210,15 @@ class Tasks(RuleBasedStateMachine):
         task, name, entry = found
         if whole:
             assert task.ask("destroy", name)[0] == 0
-            del task.names[name]
+            self.delete(task, name)
         else:
             expected = 0 if entry.receive else INVALID_RIGHT
             assert task.ask("mod_refs", name, 1, -1)[0] == expected
+            if entry.receive and not entry.send:
+                self.delete(task, name)
         if entry.receive:
             entry.receive = False
-            kill_port(entry.port)
-            if not entry.send:
-                task.names.pop(name, None)
+            self.kill_port(entry.port)
 
     @rule(
         which=st.integers(0, 1),
@@ -184,10 +245,13 @@ class Tasks(RuleBasedStateMachine):
         self.next_id += 1
         assert task.ask("send", name, COPY_SEND, self.next_id, carried, disposition)[0] == 0
         port.queue.append((self.next_id, disposition, entry.port if disposition else None))
+        entry.port.made += disposition == MAKE_SEND
+        if disposition == MOVE_RECEIVE:
+            entry.receive = False
+            entry.port.made = 0
         entry.send -= disposition == MOVE_SEND
-        entry.receive = entry.receive and disposition != MOVE_RECEIVE
         if not entry.send and not entry.receive:
-            del task.names[carried]
+            self.delete(task, carried)
 
     @rule(which=st.integers(0, 1), pick=st.integers(0, 7))
     def receive(self, which: int, pick: int) -> None:
@@ -216,24 +280,71 @@ class Tasks(RuleBasedStateMachine):
         entry.send += arrives == MOVE_SEND
         entry.receive = entry.receive or arrives == MOVE_RECEIVE
 
+    @rule(which=st.integers(0, 1), pick=st.integers(0, 7))
+    def watch(self, which: int, pick: int) -> None:
+        if (found := self.pick(which, pick)) is None:
+            return
+        task, name, entry = found
+        assert task.ask("request", name, DEAD_NAME, 1, task.notify)[0] == 0
+        if not entry.port.alive:
+            entry.send += 1
+            task.expected.append((DEAD_NAME, name))
+            return
+        if entry.watched:
+            task.expected.append((SEND_ONCE, 0))
+        entry.watched = True
+
+    @rule(which=st.integers(0, 1), pick=st.integers(0, 7))
+    def ask_for_no_senders(self, which: int, pick: int) -> None:
+        if (found := self.pick(which, pick)) is None:
+            return
+        task, name, entry = found
+        port = entry.port
+        if not entry.receive:
+            return
+        assert task.ask("request", name, NO_SENDERS, 1, task.notify)[0] == 0
+        if port.armed is not None:
+            port.armed.expected.append((SEND_ONCE, 0))
+        port.armed = None
+        if port.made >= 1 and self.senders(port) == 0:
+            task.expected.append((NO_SENDERS, port.made))
+        else:
+            port.armed = task
+
     @rule(sure=st.integers(0, 9))
     def kill_the_second_task(self, sure: int) -> None:
         if sure or len(self.tasks) == 1:
             return
+        ports = self.named_ports()
         task = self.tasks.pop()
         os.kill(task.pid, signal.SIGKILL)
         assert task.stream.readline() == ""
         task.stream.close()
         task.socket.close()
+        for port in ports:
+            if port.armed is task:
+                port.armed = None  # asked by a task that is no more
         for entry in task.names.values():
             if entry.receive:
-                kill_port(entry.port)
+                self.kill_port(entry.port)
+        for port in ports:
+            if port.kept:
+                port.kept -= 1
+
+    @invariant()
+    def notifications_arrive(self) -> None:
+        self.look_for_senders()
+        for task in self.tasks:
+            told = [task.ask("notified", task.notify, PROMPT_MS)[1:] for _ in task.expected]
+            assert sorted(map(tuple, told)) == sorted(task.expected)
+            task.expected.clear()
+            assert task.ask("notified", task.notify, 0)[0] == RCV_TIMED_OUT
 
     @invariant()
     def names_types_and_references_agree(self) -> None:
         for task in self.tasks:
             for name, entry in task.names.items():
-                bits = SEND * bool(entry.send) | RECEIVE * entry.receive
+                bits = SEND * bool(entry.send) | RECEIVE * entry.receive | WATCHED * entry.watched
                 expected = bits if entry.port.alive else DEAD
                 assert task.ask("type", name) == [0, expected]
                 right = 0 if entry.port.alive else 4
