@@ -47,6 +47,9 @@ def make(folder: Path, extension: Path, shim: Path, mach: Path) -> None:
             f"Metadata-Version: 2.1\nName: child-port\nVersion: {_version()}\n"
         ),
     }
+    # pytest looks for it wherever the metadata of child_port is found.
+    plugin = ROOT / "python" / "_child_port_pytest.py"
+    texts[plugin.name] = plugin.read_text(encoding="utf-8")
     site = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
     for name, text in texts.items():
         (site / name).parent.mkdir(exist_ok=True)
