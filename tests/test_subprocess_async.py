@@ -184,7 +184,7 @@ def test_two_hundred_children_check_in_and_none_is_lost() -> None:
         # Nothing but the check-in is imported.
         command = [sys.executable, "-S", "-c", "import child_port as cp\n"]
         command[-1] += "cp.check_in_to_parent(cp.task_self(), timeout=200)"
-        env = {"PYTHONPATH": os.pathsep.join(sys.path)}
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         async with await cp.create_subprocess_exec(*command, env=env) as child:
             with await child.accept(200) as check_in:
                 assert check_in.sender.pid == child.pid
