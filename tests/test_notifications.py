@@ -6,12 +6,13 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import child_port as cp
 import pytest
 from ext_support import drain_references
-from support import DEADLINE, SOON, cancelled_soon
+from support import DEADLINE, SOON, cancelled_soon, running
 
 if TYPE_CHECKING:
     from conftest import StartChild
@@ -161,6 +162,29 @@ def test_waiting_for_death_can_be_cancelled(port: cp.ReceiveRight) -> None:
         with cancelled_soon() as token, pytest.raises(cp.Cancelled):
             send.wait_until_dead(DEADLINE, cancel=token)
         assert not send.dead
+
+
+def test_a_wait_that_was_given_up_leaves_no_reference_when_the_port_dies_later() -> None:
+    port = cp.ReceiveRight()
+    send = port.make_send()
+    with pytest.raises(cp.TimedOut):
+        send.wait_until_dead(0)
+    with pytest.raises(TimeoutError):
+        asyncio.run(send.wait_dead(0))
+    port.close()
+    send.wait_until_dead(DEADLINE)
+    assert drain_references(cp.DeadName, send.detach()) == 1
+
+
+def test_a_wait_that_is_given_up_at_the_moment_of_death_leaves_no_reference() -> None:
+    for _ in range(200):
+        port = cp.ReceiveRight()
+        send = port.make_send()
+        with running(port.close) as closer, suppress(cp.TimedOut):
+            send.wait_until_dead(0)
+            closer.join()
+        assert send.dead
+        assert drain_references(cp.DeadName, send.detach()) == 1
 
 
 def test_death_can_be_awaited(port: cp.ReceiveRight) -> None:

@@ -180,7 +180,7 @@ def test_two_hundred_children_check_in_and_none_is_lost() -> None:
         pytest.skip("200 children take about 3,000 descriptors")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
 
-    async def one() -> int:
+    async def one() -> None:
         # Nothing but the check-in is imported.
         command = [sys.executable, "-S", "-c", "import child_port as cp\n"]
         command[-1] += "cp.check_in_to_parent(cp.task_self(), timeout=200)"
@@ -188,11 +188,9 @@ def test_two_hundred_children_check_in_and_none_is_lost() -> None:
         async with await cp.create_subprocess_exec(*command, env=env) as child:
             with await child.accept(200) as check_in:
                 assert check_in.sender.pid == child.pid
-        return child.pid
 
     async def main() -> None:
-        pids = await asyncio.gather(*(one() for _ in range(200)))
-        assert len(set(pids)) == 200
+        await asyncio.gather(*(one() for _ in range(200)))
 
     try:
         asyncio.run(main())

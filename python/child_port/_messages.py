@@ -14,6 +14,7 @@ from ._aio import readers
 from ._child_port import (
     CancelToken,
     Died,
+    MachError,
     Message,
     Notification,
     PeerGone,
@@ -116,7 +117,12 @@ async def wait_dead(send: SendRight, timeout: float | None = None) -> None:
         return
     with ReceiveRight() as notify:
         send.notify_dead(notify)
-        with await receive_async(notify, timeout) as told:
+        try:
+            told = await receive_async(notify, timeout)
+        except BaseException:
+            _call_off(send, notify)
+            raise
+        with told:
             _check(told)
 
 
@@ -128,8 +134,23 @@ def wait_until_dead(
         return
     with ReceiveRight() as notify:
         send.notify_dead(notify)
-        with notify.receive(timeout, cancel=cancel) as told:
+        try:
+            told = notify.receive(timeout, cancel=cancel)
+        except BaseException:
+            _call_off(send, notify)
+            raise
+        with told:
             _check(told)
+
+
+def _call_off(send: SendRight, notify: ReceiveRight) -> None:
+    """Leave no request behind, which would give the name one more reference when the port dies, nor
+    a notification, which owns one. One message comes in any case: SendOnce, since the request's
+    right to notify is given up, or what made calling it off fail, Died or PortDeleted."""
+    with suppress(MachError, ValueError):
+        send.notify_dead(None)
+    with suppress(TimedOut), notify.receive(1):
+        pass
 
 
 def _check(told: Message | Notification) -> None:
