@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -11,7 +12,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import child_port as cp
 import pytest
@@ -207,17 +207,19 @@ def test_what_is_deleted_is_told_no_more(queue: Queue, pipe: tuple[int, int]) ->
 
 
 def test_a_forked_process_has_no_queue() -> None:
-    queue, port = Queue(), cp.ReceiveRight()
-    queue.control([Event(port.name, MACHPORT)], 0)
-    fd = queue.fileno()
-    pid = os.fork()
-    if pid == 0:
-        free = not Path(f"/proc/self/fd/{fd}").exists()
-        os._exit(0 if free else 1)
-    assert os.waitpid(pid, 0)[1] == 0
-    assert fd in descriptors()
-    queue.close()
-    port.close()
+    with cp.ReceiveRight() as port, contextlib.closing(Queue()) as queue:
+        queue.control([Event(port.name, MACHPORT)], 0)
+        pid = os.fork()
+        if pid == 0:
+            found = 0
+            try:
+                queue.control([Event(0, READ, DELETE)], 0)
+            except OSError as error:
+                found = error.errno or 0
+            finally:
+                os._exit(found)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == errno.EBADF
+        assert queue.fileno() in descriptors()
 
 
 def test_closing_a_queue_leaves_nothing_open(pipe: tuple[int, int]) -> None:
