@@ -130,9 +130,10 @@ def test_serve_ends_with_its_timeout_which_is_a_failure_if_some_are_missing(
         assert result.stdout.splitlines()[-1] == "0 accepted, 0 refused"
 
 
-def test_the_client_that_serve_shows_checks_in(service_name: str) -> None:
+@pytest.mark.parametrize("more", ["", " $0'\"\\`"], ids=["plain", "shell"])
+def test_the_client_that_serve_shows_checks_in(service_name: str, more: str) -> None:
     process = subprocess.Popen(
-        [*COMMAND, "serve", service_name, "--count", "1"], stdout=subprocess.PIPE, text=True
+        [*COMMAND, "serve", service_name + more, "--count", "1"], stdout=subprocess.PIPE, text=True
     )
     with process:
         try:

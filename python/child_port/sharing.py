@@ -149,19 +149,25 @@ class _Sharer:
 
     def _answer(self, message: Message | Notification) -> None:
         with message:
-            held = None
-            if isinstance(message, Message) and isinstance(message.reply, SendOnceRight):
-                if len(message.data) == _KEY.size:
-                    with self._lock:
-                        held = self._held.pop(_KEY.unpack(message.data)[0], None)
-                if held is not None:
-                    right = held.right
-                    with right:  # if whoever asked is gone already, it is released
-                        message.reply.send(rights=[(right, _dispositions[type(right)])], timeout=0)
-                    return
-                message.reply.send(b"no such key", timeout=0)
-            if isinstance(message, Message):
-                self.refused += 1
+            if not isinstance(message, Message):
+                return
+            reply = message.reply if isinstance(message.reply, SendOnceRight) else None
+            held = None if reply is None else self._asked_for(message)
+            if held is None:
+                self.refused += 1  # before the answer, so that whoever has that finds it counted
+                if reply is not None:
+                    reply.send(b"no such key", timeout=0)
+            elif reply is not None:
+                right = held.right
+                with right:  # if whoever asked is gone already, it is released
+                    reply.send(rights=[(right, _dispositions[type(right)])], timeout=0)
+
+    def _asked_for(self, message: Message) -> _Held | None:
+        """What waits under the key in the message. From now on the caller owns it."""
+        if len(message.data) != _KEY.size:
+            return None
+        with self._lock:
+            return self._held.pop(_KEY.unpack(message.data)[0], None)
 
 
 _sharer: _Sharer | None = None

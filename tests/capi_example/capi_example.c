@@ -129,6 +129,9 @@ static int exec(PyObject *module)
 
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, exec},
+#ifdef Py_mod_gil
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
     {0, NULL},
 };
 

@@ -7,6 +7,8 @@ fewer came in time. A client needs the token, which is random unless it is given
 from __future__ import annotations
 
 import argparse
+import json
+import shlex
 import sys
 from functools import partial
 
@@ -47,10 +49,10 @@ def _show_start(server: Server, name: str, as_json: bool) -> None:
     print(f"serving {styled(name, 'bold')} with the token {server.token:#x}; Ctrl-C ends it")
     print("to check in from another shell:")
     client = (
-        f"import child_port as cp; cp.check_in(cp.bootstrap.look_up({name!r}), "
+        f"import child_port as cp; cp.check_in(cp.bootstrap.look_up({json.dumps(name)}), "
         f"{server.token:#x}, cp.task_self())"
     )
-    print(f'  {sys.executable} -c "{client}"', flush=True)
+    print(" ", shlex.join([sys.executable, "-c", client]), flush=True)
 
 
 def _show_check_in(check_in: CheckIn, as_json: bool) -> None:
