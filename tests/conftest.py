@@ -31,6 +31,8 @@ def _what_is_made_once() -> None:
         with server.make_send() as send, cp.ReceiveRight() as notify:
             send.notify_dead(notify)
         cp.pid_for_task(cp.task_self())
+    gc.collect()
+    gc.freeze()  # the collection after each test need not go through what was there before them
 
 
 @pytest.fixture(autouse=True)
