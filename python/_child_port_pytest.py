@@ -17,6 +17,9 @@ def no_right_leaks() -> Iterator[None]:
 
     Rights that are released within a few seconds, by other threads or the collector, are none. The
     report says which right object owns each and where that was made.
+
+    The collector runs before each such test: among many modules, gc.freeze() once they are imported
+    makes that quick.
     """
     from child_port import trace_rights
     from child_port._leaks import RightLeaks

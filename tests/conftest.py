@@ -32,7 +32,7 @@ def _what_is_made_once() -> None:
             send.notify_dead(notify)
         cp.pid_for_task(cp.task_self())
     gc.collect()
-    gc.freeze()  # the collection after each test need not go through what was there before them
+    gc.freeze()  # the collections around each test need not go through what was there before them
 
 
 @pytest.fixture(autouse=True)
