@@ -243,8 +243,9 @@ static PyObject *check_in(PyObject *module, PyObject *const *args, Py_ssize_t na
         return NULL;
     }
     call.send.to_send_once = server_is_moved(&call);
-    if (guard_send(call.state, call.server_name, call.port_name, call.disposition,
-                   call.port && call.port->from_bootstrap) < 0) {
+    if (guard_destination(call.state, call.server, call.server_name) < 0 ||
+        guard_carried(call.port_name, call.disposition, call.port && call.port->from_bootstrap) <
+            0) {
         server_let_go(&call, false, call.server_name);
         port_let_go(&call, false, call.port_name);
         return NULL;

@@ -170,6 +170,7 @@ static struct right *right_new(struct module_state *state, PyTypeObject *type, e
     right->generation = atomic_load_explicit(&state->generation, memory_order_relaxed);
     right->kind = kind;
     right->from_bootstrap = false;
+    atomic_init(&right->is_to_queue, false);
     right->members = NULL;
     lock_init(&right->members_lock);
     port_descriptor_init(&right->descriptor);

@@ -32,6 +32,7 @@ struct right {
     PyObject *members;                 /* of a port set: its ReceiveRight objects by their names */
     struct lock members_lock;          /* for `members` and the kernel's list of them at once */
     bool from_bootstrap;               /* a receive right that bootstrap check-in gave */
+    _Atomic(bool) is_to_queue;         /* guard_darwin.c found that it may be sent to */
 };
 
 /* The types' names, for messages. */

@@ -3,11 +3,13 @@
 Run by test_expected_kill.py with several interpreters, Apple's own among them, which is older than
 what child_port supports: so this is for Python 3.9.
 
-    killed.py [--library PATH] harmless | own-task | to-own-task
+    killed.py [--library PATH] harmless | own-task | to-own-task | to-host | to-child
 
 harmless     hands a send right to a new port to itself
 own-task     hands its task port to itself
 to-own-task  sends a message to its task port as if a task were a server
+to-host      sends one to the host's port, which the kernel serves too
+to-child     sends one to the task port of a child, which child_port handed over
 
 It prints "sending", sends, and prints "returned CODE" if it is still there.
 """
@@ -23,6 +25,8 @@ MACH_MSGH_BITS_COMPLEX = 0x80000000
 MACH_SEND_MSG = 1
 MACH_SEND_TIMEOUT = 0x10
 TIMEOUT_MS = 1000
+
+WHAT = ["harmless", "own-task", "to-own-task", "to-host", "to-child"]
 
 
 class Message(ctypes.Structure):
@@ -80,15 +84,34 @@ def send(library: ctypes.CDLL, server: int, name: int) -> int:
     return int(library.mach_msg(ctypes.byref(message), options, size, 0, 0, TIMEOUT_MS, 0))
 
 
+def child_task() -> int:
+    """The name of a child's task port; the child ends with this process."""
+    import child_port
+
+    program = "import sys, child_port as c; c.check_in_to_parent(c.task_self()); sys.stdin.read()"
+    child = child_port.Popen([sys.executable, "-c", program], stdin=-1)
+    port = child.accept(TIMEOUT_MS / 100).port
+    assert isinstance(port, child_port.SendRight)
+    return port.detach()
+
+
+def destination(library: ctypes.CDLL, what: str, port: int) -> int:
+    if what == "to-own-task":
+        return own_task(library)
+    if what == "to-host":
+        return int(library.mach_host_self())
+    return child_task() if what == "to-child" else port
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--library")
-    parser.add_argument("what", choices=["harmless", "own-task", "to-own-task"])
+    parser.add_argument("what", choices=WHAT)
     arguments = parser.parse_args()
     library = ctypes.CDLL(arguments.library)
     task = own_task(library)
     port = new_port(library, task)
-    server = task if arguments.what == "to-own-task" else port
+    server = destination(library, arguments.what, port)
     name = task if arguments.what == "own-task" else port
     print("sending", flush=True)
     print("returned", send(library, server, name) & 0xFFFFFFFF, flush=True)

@@ -69,9 +69,36 @@ def test_a_process_is_killed_for_sending_to_its_task(interpreter: str) -> None:
     assert outcome(interpreter, "to-own-task") == KILLED
 
 
+@darwin_only
+@pytest.mark.parametrize("interpreter", [APPLES, sys.executable], ids=["apples", "another"])
+def test_a_process_is_killed_for_sending_to_what_else_the_kernel_serves(interpreter: str) -> None:
+    assert outcome(interpreter, "to-host") == KILLED
+
+
+@darwin_only
+def test_a_process_is_killed_for_sending_to_its_childs_task() -> None:
+    assert outcome(sys.executable, "to-child") == KILLED
+
+
 def test_child_port_refuses_to_send_to_the_task() -> None:
     with cp.task_self() as task, pytest.raises(cp.InvalidDestination):
         cp.check_in(task, TOKEN, None, timeout=DEADLINE)
+
+
+def test_child_port_refuses_to_send_to_a_childs_task() -> None:
+    program = (
+        "import sys, child_port as cp; cp.check_in_to_parent(cp.task_self()); sys.stdin.read()"
+    )
+    with (
+        cp.Popen([sys.executable, "-c", program], stdin=-1) as child,
+        child.accept(DEADLINE) as check_in,
+    ):
+        assert isinstance(check_in.port, cp.SendRight)
+        with pytest.raises(cp.InvalidDestination):
+            cp.check_in(check_in.port, TOKEN, None, timeout=DEADLINE)
+        with pytest.raises(cp.InvalidDestination):
+            check_in.port.send(b"", timeout=DEADLINE)
+        child.communicate()
 
 
 @linux_only

@@ -1,0 +1,59 @@
+/* What XNU tells of a port and the Mach library does not: which object of the kernel's it stands
+ * for, and whether it is a bootstrap service's. The numbers are from XNU's mach_debug/ipc_info.h
+ * and mach/port.h. */
+#include "darwin.h"
+
+#include <mach/mach.h>
+
+#define IPC_OTYPE_TASK_CONTROL 2
+#define IPC_OTYPE_UNKNOWN UINT32_MAX
+#define MACH_PORT_SERVICE_THROTTLED 9
+#define DARWIN_KERN_INVALID_CAPABILITY 20
+
+static unsigned asked;
+
+/* How often the kernel has been asked since the last call. */
+EXPORTED unsigned machorun_take_kobject_calls(void)
+{
+    unsigned result = asked;
+    asked = 0;
+    return result;
+}
+
+/* Tasks are the only objects of a kernel that the Mach library has. */
+EXPORTED kern_return_t darwin_mach_port_kobject(mach_port_t task, mach_port_name_t name,
+                                                uint32_t *type, uint64_t *address)
+{
+    int pid;
+    mach_port_type_t rights = 0;
+    asked++;
+    kern_return_t kr = mach_port_type(task, name, &rights);
+    if (kr != KERN_SUCCESS)
+        return kr;
+    if ((rights & MACH_PORT_TYPE_SEND_RECEIVE) == 0)
+        return KERN_INVALID_RIGHT;
+    *type = pid_for_task(name, &pid) == KERN_SUCCESS ? IPC_OTYPE_TASK_CONTROL : IPC_OTYPE_UNKNOWN;
+    *address = 0;
+    return KERN_SUCCESS;
+}
+
+/* A test says which port launchd made for a service. */
+static mach_port_name_t service_port;
+
+EXPORTED void machorun_set_service_port(mach_port_name_t name)
+{
+    service_port = name;
+}
+
+EXPORTED kern_return_t darwin_mach_port_get_attributes(mach_port_t task, mach_port_name_t name,
+                                                       int flavor, mach_port_info_t info,
+                                                       mach_msg_type_number_t *count)
+{
+    if (flavor != MACH_PORT_SERVICE_THROTTLED)
+        return mach_port_get_attributes(task, name, flavor, info, count);
+    if (!MACH_PORT_VALID(name) || name != service_port)
+        return DARWIN_KERN_INVALID_CAPABILITY;
+    *info = 0;
+    *count = 1;
+    return KERN_SUCCESS;
+}
