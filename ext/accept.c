@@ -6,6 +6,7 @@
 #include "audit.h"
 #include "check_in_object.h"
 #include "errors.h"
+#include "requests.h"
 #include "right.h"
 #include "server.h"
 #include "wait.h"
@@ -73,7 +74,9 @@ static enum verdict message_judge(struct accept_call *accept)
         .expected_pid = core->expected_pid,
         .sender_pid = audit_token_to_pid(accept->sender),
     };
-    return server_dispatch(&accept->call, &accept->message, sender_is_kernel(&accept->sender));
+    bool answer =
+        sender_is_kernel(&accept->sender) && requests_answer(core->state, &accept->message.header);
+    return server_dispatch(&accept->call, &accept->message, answer);
 }
 
 static mach_msg_return_t message_receive(struct accept_call *accept, mach_port_name_t name,

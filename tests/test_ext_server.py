@@ -27,6 +27,7 @@ from ext_support import (
     MOVE_SEND_ONCE,
     TOKEN,
     Stranger,
+    ask_behind_its_back,
     build_stranger,
     check_in_body,
     drain_references,
@@ -258,6 +259,22 @@ def test_forged_notifications_are_ignored_and_counted(
 def test_a_real_notification_is_counted_and_the_wait_goes_on(service: Service) -> None:
     service.rx.make_send_once().close()
     assert service.reject() == {"notifications": 1}
+
+
+@pytest.mark.parametrize("asked_here", [True, False], ids=["asked-here", "asked-elsewhere"])
+def test_a_death_is_counted_and_only_a_reference_that_was_asked_for_released(
+    service: Service, asked_here: bool
+) -> None:
+    port = ext.ReceiveRight()
+    name = port.make_send()
+    if asked_here:
+        name.notify_dead(service.rx)
+    else:
+        ask_behind_its_back(name, service.rx)
+    port.close()
+    assert name.dead
+    assert service.reject() == {"notifications": 1}
+    assert drain_references(ext.DeadName, name.detach()) == (1 if asked_here else 2)
 
 
 def test_only_the_expected_process_gets_in(program: Path) -> None:

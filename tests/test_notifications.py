@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import child_port as cp
 import pytest
-from ext_support import drain_references
+from ext_support import ask_behind_its_back, drain_references, fill_queue
 from support import DEADLINE, SOON, cancelled_soon, running
 
 if TYPE_CHECKING:
@@ -132,6 +132,130 @@ def test_with_sync_0_no_senders_are_told_of_at_once(
 def test_a_send_once_right_that_is_given_up_is_told(port: cp.ReceiveRight) -> None:
     port.make_send_once().close()
     assert isinstance(port.receive(DEADLINE), cp.SendOnce)
+
+
+# --- what was not asked for here ----------------------------------------------------------------
+
+
+def is_dropped(notify: cp.ReceiveRight) -> bool:
+    """Nothing comes, and one more message has been counted as nothing to show."""
+    before = notify.dropped
+    return is_empty(notify) and notify.dropped == before + 1
+
+
+def test_a_death_that_somebody_else_asked_about_releases_nothing(
+    port: cp.ReceiveRight, notify: cp.ReceiveRight
+) -> None:
+    send = port.make_send()
+    ask_behind_its_back(send, notify)
+    port.close()
+    assert is_dropped(notify)
+    assert drain_references(cp.DeadName, send.detach()) == 2  # the kernel's own is the asker's
+
+
+def test_that_a_right_is_gone_is_told_to_who_asked_alone(
+    port: cp.ReceiveRight, notify: cp.ReceiveRight
+) -> None:
+    once = port.make_send_once()
+    ask_behind_its_back(once, notify)
+    once.close()
+    assert is_dropped(notify)
+
+
+def test_that_nobody_can_send_is_told_to_who_asked_alone(
+    port: cp.ReceiveRight, notify: cp.ReceiveRight
+) -> None:
+    ask_behind_its_back(port, notify)
+    port.make_send().close()
+    assert is_dropped(notify)
+
+
+def test_an_answer_is_believed_once(port: cp.ReceiveRight, notify: cp.ReceiveRight) -> None:
+    with port.make_send() as send:
+        send.notify_dead(notify)
+        send.notify_dead(None)
+        assert isinstance(notify.receive(DEADLINE), cp.SendOnce)
+        ask_behind_its_back(send, notify)
+        port.close()
+        assert is_dropped(notify)
+        cp.DeadName.adopt(send.name).close()
+
+
+def test_a_request_stays_with_the_port_that_native_code_holds_for_a_while(
+    port: cp.ReceiveRight,
+) -> None:
+    notify = cp.ReceiveRight()
+    with port.make_send() as send:
+        send.notify_dead(notify)
+        with cp.ReceiveRight.adopt(notify.detach()) as again:
+            port.close()
+            assert isinstance(again.receive(DEADLINE), cp.Died)
+
+
+def test_a_request_stays_with_a_port_that_was_not_moved_in_the_end(
+    port: cp.ReceiveRight, notify: cp.ReceiveRight
+) -> None:
+    with cp.ReceiveRight(qlimit=1) as full, full.make_send() as server, port.make_send() as send:
+        send.notify_dead(notify)
+        fill_queue(server)
+        for _ in range(3):
+            with pytest.raises(cp.TimedOut):
+                server.send(b"", [(notify, cp.Disposition.MOVE_RECEIVE)], timeout=0)
+        port.close()
+        assert isinstance(notify.receive(DEADLINE), cp.Died)
+
+
+def test_a_port_that_is_moved_takes_no_request_along(
+    port: cp.ReceiveRight, notify: cp.ReceiveRight
+) -> None:
+    send = port.make_send()
+    send.notify_dead(notify)
+    with cp.ReceiveRight() as home, home.make_send() as here:
+        here.send(b"", [(notify, cp.Disposition.MOVE_RECEIVE)], timeout=DEADLINE)
+        message = home.receive(DEADLINE)
+        assert isinstance(message, cp.Message)
+        with message:
+            (moved,) = message.rights
+            assert isinstance(moved, cp.ReceiveRight)
+            port.close()
+            assert is_dropped(moved)
+    assert drain_references(cp.DeadName, send.detach()) == 2
+
+
+def test_both_answers_are_believed_when_a_port_died_between_two_requests(
+    port: cp.ReceiveRight, notify: cp.ReceiveRight
+) -> None:
+    with port.make_send() as send, cp.ReceiveRight() as later:
+        send.notify_dead(notify)
+        port.close()
+        assert send.dead
+        send.notify_dead(later)
+        for told in notify.receive(DEADLINE), later.receive(DEADLINE):
+            assert isinstance(told, cp.Died) and isinstance(told.right, cp.DeadName)
+            told.right.close()
+
+
+def test_one_port_is_told_of_many_deaths_and_of_each_once(notify: cp.ReceiveRight) -> None:
+    ports = [cp.ReceiveRight() for _ in range(600)]
+    rights = [port.make_send() for port in ports]
+    for right in rights:
+        right.notify_dead(notify)
+    for right in rights[::2]:
+        right.notify_dead(None)
+    for port in ports:
+        port.close()
+    names = []
+    for _ in range(len(ports)):
+        with notify.receive(DEADLINE) as told:
+            if isinstance(told, cp.Died):
+                names.append(told.name)
+    assert sorted(names) == sorted(right.name for right in rights[1::2])
+    assert is_empty(notify)
+    for right in rights:
+        right.close()
+
+
+# --- who can ask --------------------------------------------------------------------------------
 
 
 def test_only_a_receive_right_can_be_notified(
