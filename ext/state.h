@@ -98,6 +98,7 @@ int server_add(PyObject *module, struct module_state *state);
 int bootstrap_add(PyObject *module, struct module_state *state);
 int messages_add(PyObject *module, struct module_state *state);
 int notifications_add(PyObject *module, struct module_state *state);
+int reply_port_add(PyObject *module, struct module_state *state);
 int requests_add(PyObject *module, struct module_state *state);
 int registered_add(PyObject *module, struct module_state *state);
 int ledger_add(PyObject *module, struct module_state *state);

@@ -23,6 +23,7 @@ from ._child_port import (
     Right,
     SendRight,
     TimedOut,
+    _reply_port,
 )
 from ._deadline import Deadline
 
@@ -35,7 +36,7 @@ class _ReplyPort:
     """One thread's port for answers. Owns it."""
 
     def __init__(self) -> None:
-        self.port = ReceiveRight()
+        self.port = _reply_port()
 
     def __del__(self) -> None:
         # When its thread ends. Nobody forgot it, so nobody is to be warned.

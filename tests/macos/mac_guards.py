@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 
 import child_port as cp
 import pytest
+from child_port._messages import drop_reply_port
 from machorun.startup import FINDER
 from support import DEADLINE, TOKEN
 
 SHIM = FINDER.symbols().shim
 PLATFORM_BINARY = 0x04000000  # CS_PLATFORM_BINARY
+MPO_REPLY_PORT = 0x1000
 
 
 @pytest.fixture
@@ -153,3 +155,28 @@ def test_the_receive_right_of_a_bootstrap_service_is_not_moved(
         with pytest.raises(PermissionError, match="bootstrap service"):
             cp.check_in(right, TOKEN, service, cp.Disposition.MOVE_RECEIVE, timeout=DEADLINE)
         assert not service.closed
+
+
+def request_unanswered(right: cp.SendRight) -> None:
+    """With a port of its own, as this thread's first request has."""
+    drop_reply_port()
+    with pytest.raises(cp.TimedOut):
+        right.request(timeout=0)
+
+
+def test_a_request_is_answered_at_a_port_made_for_that(
+    pair: tuple[cp.Server, cp.SendRight],
+) -> None:
+    request_unanswered(pair[1])
+    assert SHIM.machorun_construct_flags() == MPO_REPLY_PORT
+
+
+def test_an_old_kernel_gives_an_ordinary_port_for_it(
+    pair: tuple[cp.Server, cp.SendRight],
+) -> None:
+    SHIM.machorun_set_old_kernel(True)
+    try:
+        request_unanswered(pair[1])
+        assert SHIM.machorun_construct_flags() == 0
+    finally:
+        SHIM.machorun_set_old_kernel(False)

@@ -1,13 +1,16 @@
 /* What XNU tells of a port and the Mach library does not: which object of the kernel's it stands
- * for, and whether it is a bootstrap service's. The numbers are from XNU's mach_debug/ipc_info.h
- * and mach/port.h. */
+ * for, and whether it is a bootstrap service's; and what kind of port is asked for. The numbers are
+ * from XNU's mach_debug/ipc_info.h and mach/port.h. */
 #include "darwin.h"
+
+#include <stdbool.h>
 
 #include <mach/mach.h>
 
 #define IPC_OTYPE_TASK_CONTROL 2
 #define IPC_OTYPE_UNKNOWN UINT32_MAX
 #define MACH_PORT_SERVICE_THROTTLED 9
+#define MPO_REPLY_PORT 0x1000
 #define DARWIN_KERN_INVALID_CAPABILITY 20
 
 static unsigned asked;
@@ -35,6 +38,31 @@ EXPORTED kern_return_t darwin_mach_port_kobject(mach_port_t task, mach_port_name
     *type = pid_for_task(name, &pid) == KERN_SUCCESS ? IPC_OTYPE_TASK_CONTROL : IPC_OTYPE_UNKNOWN;
     *address = 0;
     return KERN_SUCCESS;
+}
+
+static uint32_t construct_flags;
+static bool knows_no_reply_ports;
+
+/* The flags of the last port that was asked for. */
+EXPORTED uint32_t machorun_construct_flags(void)
+{
+    return construct_flags;
+}
+
+/* Old kernels know none of MPO_REPLY_PORT. */
+EXPORTED void machorun_set_old_kernel(bool old)
+{
+    knows_no_reply_ports = old;
+}
+
+EXPORTED kern_return_t darwin_mach_port_construct(mach_port_t task, mach_port_options_t *options,
+                                                  mach_port_context_t context,
+                                                  mach_port_name_t *name)
+{
+    construct_flags = options->flags;
+    if (knows_no_reply_ports && (options->flags & MPO_REPLY_PORT))
+        return KERN_INVALID_ARGUMENT;
+    return mach_port_construct(task, options, context, name);
 }
 
 /* A test says which port launchd made for a service. */
