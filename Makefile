@@ -43,6 +43,7 @@ help:
 	@echo 'make test-tsan      the C and Python suites in which threads meet, with the thread sanitizer'
 	@echo 'make mig-parity     the MIG compiler against recorded facts'
 	@echo "make header-parity  the Mach headers against recorded facts"
+	@echo "make sdk-parity     on a Mac: the Mach headers against the SDK's"
 	@echo "make test-macos-binary  the Python suite on the Mac extension's machine code (MACH=...)"
 	@echo 'make cross-macos    the wheels for macOS, built and checked on Linux'
 	@echo 'make docs           the documentation, in build/docs'
@@ -86,10 +87,19 @@ format: $(VENV)/tools
 	$(VENV)/bin/clang-format -i $(C_FILES)
 
 mig-parity: $(VENV)/tools
-	$(PY) tests/mig/parity.py
+	$(PY) tests/mig/parity.py $(PARITY_ARGS)
 
 header-parity: $(VENV)/tools
 	$(PY) tests/headers/parity.py
+
+# On a Mac: the same comparison with the headers of the whole SDK, which has those that ziglang lacks.
+sdk-parity: $(VENV)/tools
+	mkdir -p build
+	$(PY) tests/headers/parity.py --only-write build/parity.c
+	for arch in arm64 x86_64; do \
+	    $(CC) -std=gnu11 -arch $$arch -fsyntax-only -Werror=incompatible-pointer-types \
+	        -Wno-deprecated-declarations build/parity.c || exit 1; \
+	done
 
 # The C suites with sanitizers, and with the address sanitizer the Python suite on an extension that has it
 # too. CPython itself is not instrumented, so its own leaks are not looked for; nor is it asked how much
@@ -225,5 +235,5 @@ clean:
 	rm -rf $(VENV) build dist python/*.egg-info
 	find python -name '*.so' -exec rm -f {} +
 
-.PHONY: help demo test fuzz test-asan test-tsan bench bench-scaling lint format mig-parity header-parity mach-check mach-check-musl cross-macos test-macos-binary docs readme build \
+.PHONY: help demo test fuzz test-asan test-tsan bench bench-scaling lint format mig-parity header-parity sdk-parity mach-check mach-check-musl cross-macos test-macos-binary docs readme build \
     sdist wheels sbom version clean

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -234,6 +235,17 @@ def test_doctor_finds_that_the_main_job_works() -> None:
         assert found[name]["status"] == "ok", found[name]
     job = found["a child that hands its task port to its parent"]
     assert job["status"] in ("ok", "warning") and job["detail"]
+
+
+def test_doctor_warns_of_few_descriptors_where_rights_take_them() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))  # what a Mac's shells begin with
+    try:
+        report = json.loads(command("doctor", "--json").stdout)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    (found,) = [check for check in report["checks"] if "RLIMIT_NOFILE" in check["what"]]
+    assert found["status"] == ("warning" if cp.PLATFORM == "linux" else "ok")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="breaks the bootstrap of mach_linux")
