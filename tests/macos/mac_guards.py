@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 import child_port as cp
 import pytest
 from child_port._messages import drop_reply_port
+from ext_support import drain_references, fill_queue
 from machorun.startup import FINDER
-from support import DEADLINE, TOKEN
+from support import DEADLINE, SOON, TOKEN
 
 SHIM = FINDER.symbols().shim
 PLATFORM_BINARY = 0x04000000  # CS_PLATFORM_BINARY
@@ -155,6 +156,23 @@ def test_the_receive_right_of_a_bootstrap_service_is_not_moved(
         with pytest.raises(PermissionError, match="bootstrap service"):
             cp.check_in(right, TOKEN, service, cp.Disposition.MOVE_RECEIVE, timeout=DEADLINE)
         assert not service.closed
+
+
+def test_a_voucher_that_apples_stub_adds_is_released_when_the_message_is_given_up(
+    pair: tuple[cp.Server, cp.SendRight],
+) -> None:
+    _server, right = pair
+    fill_queue(right)
+    with cp.ReceiveRight() as home:
+        voucher = home.make_send()
+        SHIM.machorun_set_voucher(voucher.name)
+        try:
+            for _ in range(3):
+                with pytest.raises(cp.TimedOut):
+                    cp.check_in(right, TOKEN, None, timeout=SOON)
+        finally:
+            SHIM.machorun_set_voucher(0)
+        assert drain_references(cp.SendRight, voucher.detach()) == 1
 
 
 def request_unanswered(right: cp.SendRight) -> None:

@@ -85,3 +85,45 @@ EXPORTED kern_return_t darwin_mach_port_get_attributes(mach_port_t task, mach_po
     *count = 1;
     return KERN_SUCCESS;
 }
+
+/* A send right that stands for a voucher, which messages carry from now on, as with Apple's mig the
+ * stub copies it into each. */
+static mach_port_name_t voucher;
+
+EXPORTED void machorun_set_voucher(mach_port_name_t name)
+{
+    voucher = name;
+}
+
+static void voucher_refer(mach_port_delta_t delta)
+{
+    if (mach_port_mod_refs(mach_task_self(), voucher, MACH_PORT_RIGHT_SEND, delta) != KERN_SUCCESS)
+        unsupported("voucher", (long)voucher);
+}
+
+/* The Mach library knows no vouchers, so it is sent without. One that comes back has a reference of
+ * its own. */
+EXPORTED mach_msg_return_t darwin_mach_msg(mach_msg_header_t *message, mach_msg_option_t option,
+                                           mach_msg_size_t send_size, mach_msg_size_t receive_size,
+                                           mach_port_name_t receive_name,
+                                           mach_msg_timeout_t timeout, mach_port_name_t notify)
+{
+    bool carries = voucher != MACH_PORT_NULL && (option & MACH_SEND_MSG) != 0;
+    bool again = carries && MACH_MSGH_BITS_HAS_VOUCHER(message->msgh_bits);
+    if (carries) {
+        message->msgh_bits &= ~(mach_msg_bits_t)MACH_MSGH_BITS_VOUCHER_MASK;
+        message->msgh_voucher_port = MACH_PORT_NULL;
+    }
+    mach_msg_return_t result =
+        mach_msg(message, option, send_size, receive_size, receive_name, timeout, notify);
+    if (carries && result == MACH_SEND_TIMED_OUT) {
+        message->msgh_bits |=
+            MACH_MSGH_BITS_SET_PORTS(0, 0, (mach_msg_bits_t)MACH_MSG_TYPE_MOVE_SEND);
+        message->msgh_voucher_port = voucher;
+        if (!again)
+            voucher_refer(1);
+    } else if (again && result == MACH_MSG_SUCCESS) {
+        voucher_refer(-1);
+    }
+    return result;
+}
