@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,7 +21,7 @@ from ._child_port import (
     UnknownService,
     check_in,
 )
-from ._deadline import Deadline, held
+from ._deadline import Deadline
 from ._environment import variables_for_child
 from ._exit_watch import Watch, watch_either, watch_process
 from ._invitation import HANDED_OVER, Invitation, InvitationReader, InvitationWriter
@@ -30,6 +29,7 @@ from ._keyed import KeyedServer
 from ._registered import registered
 from ._secrets import random_token
 from ._transport import claim, find_service
+from ._turn import Turn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class ChildLink:
     def __init__(self, transport: Transport) -> None:
         self._fds: dict[str, int] = {}
         self._watches: list[Watch] = []
-        self._lock = threading.RLock()
+        self._turn = Turn()  # to read the invitation, and to close it
         self._closed = CancelToken()
         self._destination: tuple[SendRight, int] | None = None
         self._reader: InvitationReader | None = None
@@ -138,8 +138,12 @@ class ChildLink:
         cancel: CancelToken | None,
     ) -> None:
         try:
-            with held(self._lock, deadline, cancel, "sending to the child"):
-                server, token = self._destination or self._look_up(deadline, cancel)
+            server, token = self._turn.during(
+                lambda: self._destination or self._look_up(deadline, cancel),
+                deadline,
+                cancel,
+                "sending to the child",
+            )
             stop = cancel or self._closed
             check_in(server, token, port, disposition, timeout=deadline.left(), cancel=stop)
         except (PeerGone, Cancelled, ValueError):
@@ -185,10 +189,13 @@ class ChildLink:
         served = self.server or self._port
         if served is not None:
             served.close()
-        with self._lock:  # nobody uses the descriptors any more
-            if self._destination is not None:
-                self._destination[0].close()
-            self.close_descriptors()
+        # Then nobody uses the descriptors any more.
+        self._turn.during(self._close_rest, Deadline(None), None, "")
+
+    def _close_rest(self) -> None:
+        if self._destination is not None:
+            self._destination[0].close()
+        self.close_descriptors()
 
     def close_descriptors(self) -> None:
         reader, self._reader = self._reader, None
@@ -207,6 +214,7 @@ class ChildLink:
         childs = {key: fd for key, fd in self._fds.items() if key.endswith(": child")}
         for key in childs:
             del self._fds[key]
+        self._turn = Turn()  # whose it was may not be here
         self.close_descriptors()
 
 

@@ -1,14 +1,11 @@
-"""Deadlines, and waiting for descriptors and locks with one, a cancel token, and Ctrl-C."""
+"""Deadlines, and waiting for descriptors with one, a cancel token, and Ctrl-C."""
 
 from __future__ import annotations
 
 import errno
 import math
 import select
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from ._child_port import Cancelled, CancelToken, TimedOut
 
@@ -18,7 +15,6 @@ if TYPE_CHECKING:
 
 # poll() counts milliseconds in an int; a longer wait is made of several.
 _LONGEST_POLL_S = 3600.0
-_LOCK_SLICE_S = 0.05
 
 
 class Deadline:
@@ -84,22 +80,3 @@ def wait_for(
             return {fd for fd, _ in ready}
         if last:
             raise timed_out(what)
-
-
-@contextmanager
-def held(
-    lock: threading.RLock, deadline: Deadline, cancel: CancelToken | None, what: str
-) -> Iterator[None]:
-    """Hold a lock that another thread may keep for as long as its own deadline lets it.
-
-    A lock cannot be waited for together with a token, so this looks at the token between slices;
-    most often the lock is free and there is no wait.
-    """
-    while not lock.acquire(timeout=deadline.slice(_LOCK_SLICE_S)):
-        check_cancelled(cancel)
-        if deadline.passed():
-            raise timed_out(f"{what}, after another thread")
-    try:
-        yield
-    finally:
-        lock.release()
