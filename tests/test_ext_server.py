@@ -414,6 +414,31 @@ def test_cancel_ends_every_wait_now_and_later(service: Service) -> None:
     assert service.core.accept(0).port is None
 
 
+def test_a_token_made_of_others_is_cancelled_with_any_of_them(service: Service) -> None:
+    def either() -> tuple[ext.CancelToken, ...]:
+        first, second = ext.CancelToken(), ext.CancelToken()
+        return first, second, ext.CancelToken(first, None, first, ext.CancelToken(second))
+
+    for which in range(3):
+        tokens = either()
+        assert select.select([tokens[2]], [], [], 0)[0] == []
+        timer = after(0.05, tokens[which].cancel)
+        with pytest.raises(ext.Cancelled):
+            service.core.accept(GENEROUS, cancel=tokens[2])
+        timer.join()
+        assert tokens[2].cancelled
+        assert select.select([tokens[2]], [], [], 0)[0] == [tokens[2]]
+        assert [token.cancelled for token in tokens[:2]] == [which == 0, which == 1]
+
+
+def test_a_token_is_made_of_tokens_alone() -> None:
+    for wrong in (0, "token", object()):
+        with pytest.raises(TypeError, match="CancelToken"):
+            ext.CancelToken(ext.CancelToken(), wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="keyword"):
+        ext.CancelToken(cancel=ext.CancelToken())  # type: ignore[call-arg]
+
+
 @pytest.mark.parametrize("watch", [False, True], ids=["alone", "watching"])
 def test_ctrl_c_ends_a_wait(service: Service, watch: bool) -> None:
     timer = after(0.05, lambda: signal_main_thread(signal.SIGINT))

@@ -327,22 +327,26 @@ def test_a_thread_that_waits_for_another_has_a_deadline_too(start: StartChild) -
 
 @pytest.mark.parametrize("receives", [False, True])
 def test_closing_it_ends_the_waits_of_other_threads(start: StartChild, receives: bool) -> None:
-    """For the child to receive, and for room in its queue."""
+    """For the child to receive, and for room in its queue; with a token of the caller's, too."""
     child = start("cp.receive_from_parent(DEADLINE)\n" * receives + WAIT)
 
-    def send_until_full() -> None:
+    def send_until_full(cancel: cp.CancelToken | None) -> None:
         while True:
-            child.send_right(None, timeout=DEADLINE)
+            child.send_right(None, timeout=None, cancel=cancel)
 
     def send() -> None:
         with pytest.raises(cp.PortChanged):
-            send_until_full()
+            send_until_full(None)
+
+    def send_with_token() -> None:
+        with pytest.raises(cp.PortChanged):
+            send_until_full(cp.CancelToken())
 
     def accept() -> None:
         with pytest.raises(cp.PortChanged):
             child.accept(DEADLINE)
 
-    with running(send), running(send), running(accept):
+    with running(send), running(send), running(send_with_token), running(accept):
         time.sleep(SOON * 4)
         child.close()
 

@@ -138,13 +138,13 @@ class ChildLink:
         cancel: CancelToken | None,
     ) -> None:
         try:
+            stop = self._closed if cancel is None else CancelToken(cancel, self._closed)
             server, token = self._turn.during(
-                lambda: self._destination or self._look_up(deadline, cancel),
+                lambda: self._destination or self._look_up(deadline, stop),
                 deadline,
-                cancel,
+                stop,
                 "sending to the child",
             )
-            stop = cancel or self._closed
             check_in(server, token, port, disposition, timeout=deadline.left(), cancel=stop)
         except (PeerGone, Cancelled, ValueError):
             if self._closed.cancelled:
@@ -153,14 +153,14 @@ class ChildLink:
         except InvalidDestination as error:
             raise PeerGone("the child no longer receives") from error
 
-    def _look_up(self, deadline: Deadline, cancel: CancelToken | None) -> tuple[SendRight, int]:
+    def _look_up(self, deadline: Deadline, stop: CancelToken) -> tuple[SendRight, int]:
         if self._reader is None:
             raise ValueError("this Popen is closed")
-        gone = [fd for fd in (self.process_watch, self._closed.fileno()) if fd >= 0]
-        invitation = self._reader.read(deadline, cancel, gone)
+        gone = [self.process_watch] if self.process_watch >= 0 else []
+        invitation = self._reader.read(deadline, stop, gone)
         try:
             if invitation.service_name == HANDED_OVER:
-                right = self._accept_handed_over(deadline, cancel)
+                right = self._accept_handed_over(deadline, stop)
             else:
                 right = find_service(invitation.service_name)
         except UnknownService as error:
@@ -170,10 +170,10 @@ class ChildLink:
         self._destination = right, invitation.token
         return self._destination
 
-    def _accept_handed_over(self, deadline: Deadline, cancel: CancelToken | None) -> SendRight:
+    def _accept_handed_over(self, deadline: Deadline, stop: CancelToken) -> SendRight:
         """The right to the child's port, which comes with its check-ins."""
         assert self.server is not None
-        arrived = self.server._accept_handed_over(deadline, cancel, self.watch_fd)
+        arrived = self.server._accept_handed_over(deadline, stop, self.watch_fd)
         if not isinstance(arrived.port, SendRight):  # dead, or the child sent something else
             if arrived.port is not None:
                 arrived.port.close()
