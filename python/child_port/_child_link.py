@@ -162,9 +162,9 @@ class ChildLink:
             if invitation.service_name == HANDED_OVER:
                 right = self._accept_handed_over(deadline, stop)
             else:
-                right = find_service(invitation.service_name)
+                right = find_service(invitation.service_name, deadline, stop)
         except UnknownService as error:
-            if self._reader.ended(deadline):
+            if self._reader.ended(deadline, stop):
                 raise PeerGone("the child no longer receives") from error
             raise
         self._destination = right, invitation.token

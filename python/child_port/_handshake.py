@@ -318,11 +318,15 @@ def _run_client(
         invitation = reader.read(deadline, cancel)
         token, name = invitation.token, invitation.service_name
         try:
-            with find(invitation) if may_inherit else find_service(name) as server:
+            if may_inherit:
+                server = find(invitation, deadline, cancel)
+            else:
+                server = find_service(name, deadline, cancel)
+            with server:
                 check_in(server, token, port, disposition, timeout=deadline.left(), cancel=cancel)
         except InvalidDestination as error:
             raise PeerGone("the server ended before it took the right") from error
         except (UnknownService, HandshakeError) as error:
-            if reader.ended(deadline):
+            if reader.ended(deadline, cancel):
                 raise PeerGone("the server ended before the client could look it up") from error
             raise

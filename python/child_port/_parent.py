@@ -96,9 +96,9 @@ class _Link:
     def _look_up(self, deadline: Deadline, cancel: CancelToken | None) -> tuple[SendRight, int]:
         invitation = self._reader.read(deadline, cancel)
         try:
-            right = find(invitation)
+            right = find(invitation, deadline, cancel)
         except (UnknownService, HandshakeError) as error:
-            if self._reader.ended(deadline):
+            if self._reader.ended(deadline, cancel):
                 raise PeerGone("the parent is gone, or has closed its Popen") from error
             raise
         self._destination = right, invitation.token

@@ -12,15 +12,18 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TypeVar
 
 from ._child_port import CancelToken
 from ._deadline import Deadline, check_cancelled, timed_out
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    _T = TypeVar("_T")
+
 # A wait cannot be for a turn and for a token at once, and a ring may be lost: so look now and then.
 _SLICE_S = 0.05
-
-_T = TypeVar("_T")
 
 
 class Bell:

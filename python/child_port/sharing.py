@@ -263,7 +263,7 @@ def _rebuild(name: str, key: int) -> Right:
     """
     try:
         with (
-            bootstrap.look_up(name) as sharer,
+            bootstrap.look_up(name, timeout=ANSWER_S) as sharer,
             sharer.request(_KEY.pack(key), timeout=ANSWER_S) as answer,
         ):
             if not answer.rights:
