@@ -18,6 +18,12 @@
  * also behind a stranger's messages. No more can have been queued by then than the highest queue
  * limit there is, so one who keeps sending does not put the end off for ever. */
 #define LAST_PASS_LONGEST MACH_PORT_QLIMIT_MAX
+/* While messages keep coming the wait never blocks, and so does not see the peer's end by itself;
+ * nor may other threads run. Both are seen to once in so many messages: a thread that wants the GIL
+ * keeps it for a while, which after each message would make a pass over the queue a matter of
+ * seconds. */
+#define MESSAGES_BETWEEN_PEER 64
+#define MESSAGES_BETWEEN_BREATHS 16
 #define WAIT_LONGEST_MS (60 * 60 * 1000)
 
 enum ending { ENDING_NONE, ENDING_PEER_GONE, ENDING_TIMED_OUT };
@@ -30,6 +36,7 @@ struct accept_call {
     struct waiter waiter;
     enum ending ending; /* why the pass over the queue that is under way is the last one */
     int last_pass_left;
+    unsigned rejected; /* messages that were no check-in, in this call */
     struct server_call call;
     audit_token_t sender;
     union server_message message;
@@ -152,9 +159,12 @@ static enum step accept_block(struct accept_call *accept, mach_port_name_t name)
 
 /* After a message that was no check-in: signals, and a chance for other threads, so that a flood of
  * them holds nobody up. 0, or -1 with an exception. */
-static int accept_breathe(void)
+static int accept_breathe(struct accept_call *accept)
 {
-    Py_BEGIN_ALLOW_THREADS Py_END_ALLOW_THREADS return PyErr_CheckSignals();
+    if (++accept->rejected % MESSAGES_BETWEEN_BREATHS == 0) {
+        Py_BEGIN_ALLOW_THREADS Py_END_ALLOW_THREADS
+    }
+    return PyErr_CheckSignals();
 }
 
 static PyObject *accept_result(struct accept_call *accept)
@@ -177,13 +187,15 @@ static int accept_check_end(struct accept_call *accept, enum step step)
     if (cancel_check(state, accept->cancel) < 0)
         return -1;
     if (accept->ending == ENDING_NONE) {
-        if (!deadline_passed(accept->deadline))
-            return 0;
+        bool passed = deadline_passed(accept->deadline);
+        bool look = step == STEP_AGAIN && accept->rejected % MESSAGES_BETWEEN_PEER == 0;
         /* Polling, too, tells of the peer's death, and what it sent before comes first. */
-        if (accept_peer_is_gone(accept)) {
+        if ((passed || look) && accept_peer_is_gone(accept)) {
             accept_last_pass(accept, ENDING_PEER_GONE);
             return 0;
         }
+        if (!passed)
+            return 0;
         accept_last_pass(accept, ENDING_TIMED_OUT);
     }
     if (step != STEP_EMPTY && accept->last_pass_left-- > 0)
@@ -211,7 +223,7 @@ static PyObject *accept_run(struct accept_call *accept)
             return accept_result(accept);
         if (step == STEP_FAILED)
             return NULL;
-        if (step != STEP_EMPTY && accept_breathe() < 0)
+        if (step != STEP_EMPTY && accept_breathe(accept) < 0)
             return NULL;
         if (accept_check_end(accept, step) < 0)
             return NULL;
@@ -230,6 +242,7 @@ PyObject *server_accept(struct server_core *core, const struct accept_request *r
     accept.deadline = request->deadline;
     accept.ending = ENDING_NONE;
     accept.last_pass_left = 0;
+    accept.rejected = 0;
     if (right_pin(accept.port, &name) < 0) /* ValueError if it is closed already */
         return NULL;
     right_unpin(accept.port);

@@ -30,6 +30,7 @@ from ext_support import (
     build_stranger,
     check_in_body,
     drain_references,
+    fill_queue,
     open_descriptors,
     port_of,
     signal_main_thread,
@@ -270,6 +271,31 @@ def test_only_the_expected_process_gets_in(program: Path) -> None:
         assert service.core.accept(GENEROUS).sender.pid == os.getpid()
     finally:
         service.close()
+
+
+def test_a_flood_does_not_hide_that_the_peer_is_gone() -> None:
+    """No deadline, and a queue that is never empty: a signal's handler fills it again and again."""
+    most, cancel = 10_000, ext.CancelToken()
+    read, write = os.pipe()
+    os.close(write)
+
+    def fill_again(number: int, frame: object) -> None:
+        fill_queue(tx, 0)
+        if core.stats["bad_token"] > most:
+            cancel.cancel()
+
+    with ext.ReceiveRight(1024) as rx, rx.make_send() as tx:
+        core = ext.ServerCore(rx, TOKEN)
+        before = signal.signal(signal.SIGALRM, fill_again)
+        try:
+            fill_queue(tx, 0)
+            signal.setitimer(signal.ITIMER_REAL, 2e-4, 2e-4)
+            with pytest.raises(ext.PeerGone):
+                core.accept(cancel=cancel, watch_fd=read)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+            os.close(read)
 
 
 def test_a_flood_of_strangers_does_not_hold_the_deadline_up(
