@@ -10,6 +10,7 @@
 #include "server.h"
 #include "wait.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <bsm/libbsm.h>
@@ -173,6 +174,41 @@ static PyObject *accept_result(struct accept_call *accept)
                                  accept->call.token_carried, &accept->sender);
 }
 
+/* What has been rejected so far, for an error that tells of no check-in: most often it is the
+ * answer to why there was none. NULL: nothing, or that some were accepted shows that it is not. */
+static const char *rejected_note(struct server_core *core, char *note, size_t size)
+{
+    uint64_t senders = atomic_load(&core->counts[VERDICT_WRONG_SENDER]);
+    uint64_t tokens = atomic_load(&core->counts[VERDICT_BAD_TOKEN]);
+    if (atomic_load(&core->counts[VERDICT_ACCEPTED]) != 0 || (senders == 0 && tokens == 0))
+        return NULL;
+    int length = snprintf(note, size, "no check-in was accepted; rejected:");
+    if (senders != 0)
+        length += snprintf(note + length, size - (size_t)length,
+                           " %llu from another process than the expected %lld (with Popen, pass "
+                           "pinned=False if the command starts the real child)%s",
+                           (unsigned long long)senders, (long long)core->expected_pid,
+                           tokens != 0 ? "," : "");
+    if (tokens != 0)
+        snprintf(note + length, size - (size_t)length, " %llu with a wrong token",
+                 (unsigned long long)tokens);
+    return note;
+}
+
+static void accept_set_ending(struct accept_call *accept)
+{
+    struct module_state *state = accept->core->state;
+    char note[256], text[384];
+    const char *rejected = rejected_note(accept->core, note, sizeof note);
+    if (accept->ending == ENDING_TIMED_OUT) {
+        error_set(state, "mach_msg", MACH_RCV_TIMED_OUT, rejected);
+        return;
+    }
+    snprintf(text, sizeof text, "the peer died, or closed its end, before it checked in%s%s",
+             rejected ? "; " : "", rejected ? rejected : "");
+    error_set_plain(state, ERROR_PEER_GONE, text);
+}
+
 static bool accept_peer_is_gone(struct accept_call *accept)
 {
     if (accept->waiter.peer_fd >= 0)
@@ -200,11 +236,7 @@ static int accept_check_end(struct accept_call *accept, enum step step)
     }
     if (step != STEP_EMPTY && accept->last_pass_left-- > 0)
         return 0;
-    if (accept->ending == ENDING_PEER_GONE)
-        error_set_plain(state, ERROR_PEER_GONE,
-                        "the peer died, or closed its end, before it checked in");
-    else
-        error_set(state, "mach_msg", MACH_RCV_TIMED_OUT, NULL);
+    accept_set_ending(accept);
     return -1;
 }
 

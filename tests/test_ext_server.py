@@ -273,6 +273,29 @@ def test_only_the_expected_process_gets_in(program: Path) -> None:
         service.close()
 
 
+def test_what_was_rejected_is_said_when_there_was_no_check_in(service: Service) -> None:
+    core = ext.ServerCore(service.rx, TOKEN, 1)
+    ext.check_in(service.tx, TOKEN, None)
+    ext.check_in(service.tx, TOKEN - 1, None)
+    told = "rejected: 1 from another process than the expected 1 .*, 1 with a wrong token$"
+    with pytest.raises(ext.TimedOut, match=told):
+        core.accept(0)
+    read, write = os.pipe()
+    os.close(write)
+    with pytest.raises(ext.PeerGone, match=told):
+        core.accept(watch_fd=read)
+    os.close(read)
+
+
+def test_what_was_rejected_is_not_said_once_there_was_a_check_in(service: Service) -> None:
+    for token in (TOKEN, TOKEN - 1):
+        ext.check_in(service.tx, token, None)
+    service.core.accept(0)
+    with pytest.raises(ext.TimedOut, match=r"no message arrived before the deadline$"):
+        service.core.accept(0)
+    assert service.core.stats["bad_token"] == 1
+
+
 def test_a_flood_does_not_hide_that_the_peer_is_gone() -> None:
     """No deadline, and a queue that is never empty: a signal's handler fills it again and again."""
     most, cancel = 10_000, ext.CancelToken()

@@ -131,6 +131,25 @@ def test_only_the_process_that_was_started_may_check_in(start: StartChild) -> No
     assert child.server.stats["wrong_sender"] == 1
 
 
+HINT = r"rejected: 1 from another process than the expected .*pass pinned=False"
+
+
+def test_when_another_process_checked_in_that_is_said(start: StartChild) -> None:
+    shell, option, script, *rest = IN_A_GRANDCHILD
+    child = start([shell, option, f"{script}; read line", *rest], stdin=subprocess.PIPE)
+    while not child.server.stats["wrong_sender"]:
+        with pytest.raises(cp.TimedOut) as timed_out:
+            child.accept(SOON)
+    timed_out.match(f"MACH_RCV_TIMED_OUT .*; no check-in was accepted; {HINT}")
+    with pytest.raises(cp.TimedOut, match=f"no check-in for 'task'; {HINT}"):
+        child.collect({"task": cp.SendRight}, 0)
+    child.kill()
+    with pytest.raises(cp.PeerGone, match=f"no check-in from it is left; {HINT}"):
+        child.accept(DEADLINE)
+    with pytest.raises(cp.PeerGone, match=f"no check-in for 'task'; {HINT}"):
+        child.collect({"task": cp.SendRight}, DEADLINE)
+
+
 def test_a_wrapper_may_stand_in_between_if_that_is_said(start: StartChild) -> None:
     child = start(IN_A_GRANDCHILD, pinned=False)
     with child.accept(DEADLINE) as check_in:

@@ -10,7 +10,7 @@ from ._child_port import CancelToken, CheckIn, PeerGone, ReceiveRight, Right, Ti
 from ._deadline import Deadline, timed_out
 from ._expect import Expect, expected_right, kinds_of
 from ._keys import PARENT_TO_CHILD, check_key, derive
-from ._server import Server
+from ._server import Server, rejections
 from ._shelf import Shelf
 
 
@@ -211,4 +211,4 @@ class _Collection:
             text += f" (but for {', '.join(map(repr, came))})"
         if others:
             text += f"; {others} came with keys that were not asked for, or with none"
-        return text
+        return text + rejections(self._server.stats)
