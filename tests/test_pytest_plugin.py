@@ -53,6 +53,25 @@ def test_a_test_that_leaves_a_right_behind_fails_and_is_told_where_it_was_made(
     assert "test_it.py:4 in make" in result.stdout
 
 
+def test_a_test_that_fails_by_itself_is_not_blamed_for_what_its_traceback_keeps(
+    tmp_path: Path,
+) -> None:
+    result = outcome(
+        tmp_path,
+        "import child_port as cp, pytest\n"
+        "def test_fails(no_right_leaks):\n"
+        "    port = cp.ReceiveRight()\n"
+        "    assert port.closed\n"
+        "@pytest.fixture\n"
+        "def broken(no_right_leaks):\n"
+        "    port = cp.ReceiveRight()\n"
+        "    raise ValueError\n"
+        "def test_cannot_begin(broken): pass\n",
+    )
+    assert "1 failed, 1 error" in result.stdout
+    assert "rights are left" not in result.stdout
+
+
 def test_a_detached_name_is_a_leak_of_no_object(tmp_path: Path) -> None:
     result = outcome(
         tmp_path,
