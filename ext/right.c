@@ -172,6 +172,7 @@ static struct right *right_new(struct module_state *state, PyTypeObject *type, e
     right->from_bootstrap = false;
     right->members = NULL;
     lock_init(&right->members_lock);
+    atomic_init(&right->members_most, 0);
     port_descriptor_init(&right->descriptor);
     atomic_init(&right->word, WORD_OPEN | name);
     atomic_init(&right->dropped, 0);

@@ -31,6 +31,7 @@ struct right {
     struct port_descriptor descriptor; /* of a receive right or a port set */
     PyObject *members;                 /* of a port set: its ReceiveRight objects by their names */
     struct lock members_lock;          /* for `members` and the kernel's list of them at once */
+    _Atomic(Py_ssize_t) members_most;  /* when there are so many, closed ones are looked for */
     bool from_bootstrap;               /* a receive right that bootstrap check-in gave */
 };
 
