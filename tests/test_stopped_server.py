@@ -127,6 +127,26 @@ def test_the_command_line_says_so(service_name: str, stopped: object) -> None:
     assert "does not answer" in result.stderr
 
 
+@with_stopped
+@pytest.mark.parametrize("command", ["look-up {}", "run --right service:{} -c pass"])
+def test_ctrl_c_ends_a_command_without_a_traceback(service_name: str, command: str) -> None:
+    given = command.format(service_name).split()
+    program = (
+        "import signal\n"
+        "from child_port._cli import main\n"
+        "look_up = cp.bootstrap.look_up\n"
+        "def look_up_interrupted(*args, **options):\n"
+        "    signal.setitimer(signal.ITIMER_REAL, 0.05)\n"
+        "    return look_up(*args, **options)\n"
+        "cp.bootstrap.look_up = look_up_interrupted\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))\n"
+        f"sys.exit(main({given!r}))\n"
+    )
+    result = subprocess.run(python(program), capture_output=True, text=True, timeout=DEADLINE)
+    assert (result.returncode, result.stderr) == (-signal.SIGINT, "")
+
+
 STOPS = (
     "import signal, threading\n"
     "from child_port import _parent\n"
