@@ -9,7 +9,8 @@ from pathlib import Path
 
 import child_port as cp
 import pytest
-from child_port._leaks import RightLeaks
+from child_port._leaks import RightLeaks, _has_more
+from child_port._ledger import LedgerEntry
 from support import DEADLINE, running
 
 PLUGIN = Path(cp.__file__).parent.parent
@@ -99,6 +100,17 @@ def test_a_second_reference_to_a_known_name_is_a_leak() -> None:
             assert f"name 0x{second.name:x}" in told
             assert told.count("owned by a") == 1, "only what is new"
         assert leaks.settled(0) == []
+
+
+def test_another_right_under_a_name_that_was_given_up_is_a_leak() -> None:
+    def entry(**references: int) -> LedgerEntry:
+        kinds = {kind.replace("_", "-"): count for kind, count in references.items()}
+        return LedgerEntry(0x103, kinds, ())
+
+    assert _has_more(entry(receive=1), entry(send=1))
+    assert _has_more(entry(send=1, receive=1), entry(send=2))
+    assert not _has_more(entry(dead_name=2), entry(send=2)), "its port died"
+    assert not _has_more(entry(send=1), entry(send=1, receive=1))
 
 
 def test_what_another_thread_is_about_to_release_is_no_leak() -> None:
