@@ -120,7 +120,7 @@ static enum step step_after(struct accept_call *accept, mach_msg_return_t mr)
     case MACH_RCV_INVALID_NAME: /* it was one when the call began */
     case MACH_RCV_PORT_CHANGED:
     case MACH_RCV_PORT_DIED:
-        error_set_as(accept->core->state, ERROR_PORT_CHANGED, "mach_msg", mr, NULL);
+        error_set_as(accept->core->state, ERROR_PORT_CHANGED, "mach_msg", mr, ADVICE_PORT_CHANGED);
         return STEP_FAILED;
     case MACH_RCV_BODY_ERROR: /* the message came without some of its rights */
         mach_msg_destroy(&accept->message.header);

@@ -261,6 +261,16 @@ def test_a_real_notification_is_counted_and_the_wait_goes_on(service: Service) -
     assert service.reject() == {"notifications": 1}
 
 
+def test_a_check_in_is_closed_with_its_port(service: Service) -> None:
+    ext.check_in(service.tx, TOKEN, service.tx)
+    ext.check_in(service.tx, TOKEN, None)
+    with_port, without = service.core.accept(0), service.core.accept(0)
+    for _ in range(2):
+        with_port.close()
+        without.close()
+    assert port_of(with_port, ext.SendRight).closed
+
+
 def test_only_the_expected_process_gets_in(program: Path) -> None:
     service = Service(expected_pid=os.getpid())
     try:
@@ -461,6 +471,26 @@ def test_cancel_ends_every_wait_now_and_later(service: Service) -> None:
     with pytest.raises(ext.Cancelled):
         service.core.accept(0, cancel=token)
     assert service.core.accept(0).port is None
+
+
+def test_a_closed_port_is_told_before_a_closed_descriptor(service: Service) -> None:
+    fd = os.dup(0)
+    os.close(fd)
+    with pytest.raises(OSError, match="descriptor"):
+        service.core.accept(0, watch_fd=fd)
+    service.rx.close()
+    with pytest.raises(ValueError, match="closed"):
+        service.core.accept(0, watch_fd=fd)
+
+
+def test_a_name_that_is_gone_is_told_as_a_port_that_was_closed() -> None:
+    with ext.ReceiveRight() as rx:
+        core = ext.ServerCore(rx, TOKEN)
+        ext.ReceiveRight.adopt(rx.name).close()
+        for wait in (core.accept, rx.receive):
+            with pytest.raises(ext.PortChanged, match="closed or moved during the wait"):
+                wait(0)
+        rx.detach()
 
 
 def test_a_token_made_of_others_is_cancelled_with_any_of_them(service: Service) -> None:
