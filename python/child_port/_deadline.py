@@ -20,7 +20,8 @@ _LONGEST_POLL_S = 3600.0
 class Deadline:
     """The moment by which a call must be through, from a timeout in seconds.
 
-    None and infinity never come. Raises ValueError for a negative timeout or NaN.
+    None and infinity never come. Raises ValueError for a negative timeout or NaN, TypeError for
+    what is no number.
     """
 
     __slots__ = ("_at",)
@@ -29,7 +30,7 @@ class Deadline:
         self._at = math.inf
         if timeout is None:
             return
-        seconds = float(timeout)
+        seconds = math.ldexp(timeout, 0)  # as float(), which would take text as well
         if not seconds >= 0:
             raise ValueError("timeout must be None or a number of seconds, 0 or more")
         self._at = time.monotonic() + seconds
@@ -55,7 +56,12 @@ def timed_out(what: str) -> TimedOut:
 
 
 def check_cancelled(cancel: CancelToken | None) -> None:
-    if cancel is not None and cancel.cancelled:
+    if cancel is None:
+        return
+    if not isinstance(cancel, CancelToken):
+        raise TypeError(f"cancel must be a CancelToken or None, not {type(cancel)!r}")
+    cancel.fileno()  # ValueError for one of before a fork
+    if cancel.cancelled:
         raise Cancelled("the wait was cancelled")
 
 
@@ -66,13 +72,13 @@ def wait_for(
 
     Raises Cancelled, KeyboardInterrupt, and TimedOut, whose text begins with `what`.
     """
+    check_cancelled(cancel)
     poller = select.poll()
     for fd, events in interests.items():
         poller.register(fd, events)
     if cancel is not None:
         poller.register(cancel.fileno(), select.POLLIN)
     while True:
-        check_cancelled(cancel)
         last = deadline.passed()
         ready = poller.poll(math.ceil(deadline.slice(_LONGEST_POLL_S) * 1000))
         check_cancelled(cancel)

@@ -215,7 +215,9 @@ class Handshake:
         Cancelled; BootstrapError and its subclasses when the service name is refused
         (bootstrap_check_in); OSError when fd is no pipe.
         """
-        return _run_server(fd, None, kinds_of(expect), Deadline(timeout), cancel, expected_pid)
+        with _closed_on_error(fd):
+            kinds, deadline = kinds_of(expect), Deadline(timeout)
+        return _run_server(fd, None, kinds, deadline, cancel, expected_pid)
 
     @staticmethod
     def run_client_for_fd(
@@ -237,7 +239,9 @@ class Handshake:
         the pipe is open (another bootstrap context); TimedOut, Cancelled; and what check_in()
         raises.
         """
-        _run_client(fd, port, disposition, Deadline(timeout), cancel, True)
+        with _closed_on_error(fd):
+            deadline = Deadline(timeout)
+        _run_client(fd, port, disposition, deadline, cancel, True)
 
     def close(self) -> None:
         """Close the ends that are still here, and the port if it was not used. Twice is fine."""
@@ -280,6 +284,15 @@ def _owned(fd: int) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+@contextmanager
+def _closed_on_error(fd: int) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        os.close(fd)
+        raise
 
 
 def _named_offer() -> tuple[ReceiveRight, Invitation]:

@@ -167,6 +167,8 @@ class _Collection:
     """What one collect() has received; if it fails, back that goes."""
 
     def __init__(self, server: KeyedServer, expect: Mapping[str, Expect[Right]]) -> None:
+        if not isinstance(expect, Mapping):
+            raise TypeError(f"expect must say for each key a type of right, not {expect!r}")
         self._server = server
         self._kinds = {check_key(key): kinds_of(kind) for key, kind in expect.items()}
         self._came: dict[str, CheckIn] = {}
