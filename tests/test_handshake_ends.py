@@ -171,6 +171,14 @@ def test_a_token_that_is_cancelled_already_ends_the_wait(pipe: tuple[int, int], 
         side(pipe, None, cancel)
 
 
+def test_the_look_for_the_end_of_a_server_that_nobody_finds_is_called_off(
+    pipe: tuple[int, int], service_name: str
+) -> None:
+    os.write(pipe[1], INVITATION_HEAD.pack(TOKEN, len(service_name)) + service_name.encode())
+    with cancelled_soon() as cancel, pytest.raises(cp.Cancelled):
+        cp.Handshake.run_client_for_fd(pipe[0], None, cancel=cancel)
+
+
 @pytest.mark.parametrize("others", [False, True])
 def test_a_token_of_before_a_fork_ends_no_wait_of_a_forked_process(
     pipe: tuple[int, int], others: bool
