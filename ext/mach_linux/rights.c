@@ -107,6 +107,8 @@ static kern_return_t copyin_receive(struct ml_entry *e, struct ml_right *right,
         if (p->live < 0)
             return KERN_RESOURCE_SHORTAGE;
     }
+    if (e->urefs != 0 && !ml_notify_receiver_leaves(e))
+        return KERN_RESOURCE_SHORTAGE;
     right->receiver = ml_receiver_take(p, g);
     if (right->receiver == NULL)
         return KERN_RESOURCE_SHORTAGE;
@@ -172,7 +174,7 @@ kern_return_t ml_copyin(mach_port_name_t name, mach_msg_type_name_t disposition,
 /* --- the ways out ---------------------------------------------------------------------------- */
 
 /* The entry that copy-in kept is not needed any more. */
-static void origin_forget(struct ml_right *right, struct ml_garbage *g)
+void ml_right_forget_origin(struct ml_right *right, struct ml_garbage *g)
 {
     if (!right->reserved)
         return;
@@ -192,9 +194,12 @@ static void right_release(struct ml_right *right, struct ml_garbage *g)
         ml_live_release(right->live, g);
     right->live = NULL;
     if (right->port != NULL) {
-        if (right->port->receiver != NULL)
-            ml_receiver_senders_changed(right->port, g);
-        ml_port_release(right->port, g);
+        /* A receiver has a reference of its own; ours must not count as a sender's any more. */
+        struct ml_port *p = right->port;
+        bool here = p->receiver != NULL;
+        ml_port_release(p, g);
+        if (here)
+            ml_receiver_senders_changed(p, g);
     }
     right->port = NULL;
     right->carry = ML_CARRY_NULL;
@@ -202,7 +207,7 @@ static void right_release(struct ml_right *right, struct ml_garbage *g)
 
 void ml_right_commit(struct ml_right *right, struct ml_garbage *g)
 {
-    origin_forget(right, g);
+    ml_right_forget_origin(right, g);
     if (right->receiver != NULL)
         ml_receiver_discard(right->receiver, true, g);
     right->receiver = NULL;
@@ -211,7 +216,7 @@ void ml_right_commit(struct ml_right *right, struct ml_garbage *g)
 
 void ml_right_destroy(struct ml_right *right, struct ml_garbage *g)
 {
-    origin_forget(right, g);
+    ml_right_forget_origin(right, g);
     if (right->receiver != NULL) {
         if (right->port != NULL)
             right->port->dead = true;
@@ -318,7 +323,7 @@ mach_port_name_t ml_copyout(struct ml_right *right, bool *full, struct ml_garbag
         return MACH_PORT_NULL;
     if (right->carry == ML_CARRY_DEAD)
         return MACH_PORT_DEAD;
-    origin_forget(right, g);
+    ml_right_forget_origin(right, g);
     if (right->dead) {
         ml_right_destroy(right, g);
         return MACH_PORT_DEAD;
