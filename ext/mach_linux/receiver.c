@@ -198,6 +198,8 @@ struct ml_receiver *ml_receiver_take(struct ml_port *p, struct ml_garbage *g)
     if (r == NULL)
         return NULL;
     ml_sets_leave(old);
+    if (p->service)
+        ml_bootstrap_port_left(p);
     r->limits = old->limits;
     r->generations = old->generations;
     r->n_generations = old->n_generations;

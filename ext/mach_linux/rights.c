@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bootstrap.h"
 #include "notify.h"
 #include "refusal.h"
 #include "reject.h"
@@ -279,7 +280,9 @@ static mach_port_name_t copyout_receive(struct ml_right *right, struct ml_garbag
         p = arrived_port(right, ML_PORT, g);
     if (p != NULL && p->index == 0) {
         struct ml_port *named = ml_port_find(ML_PORT, p->key);
-        if (named != NULL) {
+        if (named == NULL) /* a service's, that comes home */
+            named = ml_bootstrap_port_find(p->key);
+        if (named != NULL && named != p) {
             ml_port_retain(named);
             ml_port_release(p, g);
             p = named;
