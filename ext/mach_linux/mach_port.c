@@ -386,7 +386,7 @@ static kern_return_t insert_at(mach_port_name_t name, struct ml_right *right, st
     ml_entry_bind(e, once ? ML_ONCE : ML_SEND_RECEIVE, right->port);
     e->urefs = right->receiver != NULL ? 0 : 1;
     if (right->receiver != NULL)
-        ml_receiver_attach(e->port, right->receiver);
+        ml_receiver_attach(e->port, right->receiver, g);
     right->receiver = NULL;
     right->port = NULL;
     ml_right_commit(right, g);

@@ -163,6 +163,7 @@ void ml_notify_senders_changed(struct ml_port *p, struct ml_garbage *g)
     struct ml_receiver *r = p->receiver;
     struct ml_entry *e = ml_port_entry(p);
 
+    r->no_senders_due = false;
     if (r->no_senders == NULL)
         return;
     if ((e == NULL || e->urefs == 0) && p->live >= 0 && p->refs <= 2) {
@@ -174,6 +175,12 @@ void ml_notify_senders_changed(struct ml_port *p, struct ml_garbage *g)
         ml_garbage_flush(&now);
     }
     if (has_senders(p, g))
+        return;
+    /* A message has the right that it was sent through until it is received. */
+    pthread_mutex_lock(&r->lock);
+    r->no_senders_due = ml_receiver_has_queued(r);
+    pthread_mutex_unlock(&r->lock);
+    if (r->no_senders_due)
         return;
     struct ml_port *notify = r->no_senders;
     r->no_senders = NULL;
@@ -208,10 +215,12 @@ void ml_notify_generation_added(struct ml_receiver *r)
         watch_generation(r, &r->generations[r->n_generations - 1]);
 }
 
-void ml_notify_receiver_attached(struct ml_receiver *r)
+void ml_notify_receiver_attached(struct ml_receiver *r, struct ml_garbage *g)
 {
-    if (r->no_senders != NULL)
-        arm(r);
+    if (r->no_senders == NULL)
+        return;
+    arm(r);
+    ml_notify_senders_changed(r->port, g); /* it may have been due when it left */
 }
 
 static kern_return_t request_no_senders(struct ml_port *p, uint32_t sync, struct ml_port *notify,

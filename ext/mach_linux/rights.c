@@ -238,13 +238,13 @@ void ml_right_undo(struct ml_right *right, struct ml_garbage *g)
         right->port = NULL; /* back with its entry */
         right->reserved = false;
         if (right->receiver != NULL)
-            ml_receiver_attach(e->port, right->receiver);
+            ml_receiver_attach(e->port, right->receiver, g);
     } else if (send && right->disposition == MACH_MSG_TYPE_MOVE_SEND) {
         ml_urefs_add(e, 1);
     } else if (send && right->disposition == MACH_MSG_TYPE_MAKE_SEND) {
         right->port->receiver->mscount--;
     } else if (right->receiver != NULL) {
-        ml_receiver_attach(right->port, right->receiver);
+        ml_receiver_attach(right->port, right->receiver, g);
     }
     right->receiver = NULL;
     right_release(right, g);
@@ -311,7 +311,7 @@ static mach_port_name_t copyout_receive(struct ml_right *right, struct ml_garbag
         }
         ml_port_entry(p)->urefs = 0;
     }
-    ml_receiver_attach(p, r);
+    ml_receiver_attach(p, r, g);
     mach_port_name_t name = ml_entry_name(ml_port_entry(p));
     ml_port_release(p, g);
     return name;

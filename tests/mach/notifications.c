@@ -83,15 +83,50 @@ CASE(port_deleted_is_id_65_of_36_bytes_with_the_name)
 
 /* ---- no senders ---- */
 
-CASE(no_senders_fires_when_the_last_reference_is_sent_as_the_destination)
+/* A queued message has the right that it was sent through until it is received. */
+CASE(no_senders_fires_when_the_message_of_the_last_reference_is_received)
 {
-    mach_port_t notify = make_port(), port = make_port_with_sends(1), got = MACH_PORT_NULL;
-    mach_msg_type_name_t poly = 0;
-    NEED_OK(mach_port_extract_right(TASK, port, MOVE_RECEIVE, &got, &poly)); /* away and back */
+    mach_port_t notify = make_port();
+    for (int moved = 0; moved < 2; moved++) {
+        mach_port_t port = make_port_with_sends(1), got = MACH_PORT_NULL;
+        mach_msg_type_name_t poly = 0;
+        tap_about(moved ? "MOVE_SEND" : "COPY_SEND and deallocated");
+        NEED_OK(mach_port_extract_right(TASK, port, MOVE_RECEIVE, &got, &poly)); /* and back */
+        request(port, NO_SENDERS, 0, notify);
+        IS_OK(post(port, COPY_SEND, 1));
+        IS_OK(post(port, moved ? MOVE_SEND : COPY_SEND, 2));
+        if (!moved)
+            IS_OK(mach_port_deallocate(TASK, port));
+        IS_TRUE(is_empty(notify));
+        IS(take_id(port), 1);
+        IS_TRUE(is_empty(notify));
+        IS(take_id(port), 2);
+        take_notification(notify, NO_SENDERS);
+    }
+}
+
+CASE(no_senders_waits_for_the_queue_where_the_receive_right_goes)
+{
+    mach_port_t notify = make_port(), carrier = make_port(), port = make_port_with_sends(1);
     request(port, NO_SENDERS, 0, notify);
     IS_OK(post(port, MOVE_SEND, 1));
+    IS_OK(post_right(carrier, port, MOVE_RECEIVE));
+    port = take_right(carrier, 16);
+    IS_TRUE(is_empty(notify));
     IS(take_id(port), 1);
     take_notification(notify, NO_SENDERS);
+}
+
+CASE(no_senders_that_waits_for_the_queue_is_off_when_a_right_is_made_meanwhile)
+{
+    mach_port_t notify = make_port(), port = make_port_with_sends(1);
+    request(port, NO_SENDERS, 0, notify);
+    IS_OK(post(port, MOVE_SEND, 1));
+    add_sends(port, 1);
+    IS(take_id(port), 1);
+    IS_TRUE(is_empty(notify));
+    IS_OK(mach_port_deallocate(TASK, port));
+    IS(take_notification(notify, NO_SENDERS), 2);
 }
 
 /* ---- dead names ---- */
