@@ -1,7 +1,9 @@
 """The documentation: every code block runs, every public name is in the reference.
 
 A Python block whose first line is `# name.py` is a file beside the others of its page; any other is
-a program by itself. A console block is run line by line, in that folder, and prints what it shows.
+a program by itself, which prints what the output block behind it shows, or nothing. A console block
+is run line by line, in that folder, and prints what it shows. What is fenced in a docstring is run
+as well, after what it takes for granted.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ PAGES = sorted(
 )
 # What is shown but is no code of ours to run: pictures in letters, and Crashpad's own C++.
 NOT_RUN = {"text", "cpp"}
+# These print, and show nothing of it.
+SHOW_NO_OUTPUT = {"how-to/asyncio.md"}
 DIRECTIVE = re.compile(r"\{[\w-]+\}")
 DEADLINE = 60.0
 
@@ -85,9 +89,15 @@ def test_every_block_runs(page: Path, tmp_path: Path) -> None:
     for name, text in named.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     started = set()
+    unshown = ""  # what the block before printed
     for block in found:
         if block.language in NOT_RUN or DIRECTIVE.fullmatch(block.language):
             continue
+        if block.language == "output":
+            assert unshown == block.text
+            unshown = ""
+            continue
+        assert not unshown, f"{page} does not show that a block prints {unshown}"
         if block.language == "console":
             for command, printed in commands(block.text):
                 started.update(re.findall(r"\w+\.py", command))
@@ -95,11 +105,20 @@ def test_every_block_runs(page: Path, tmp_path: Path) -> None:
         elif block.language == "python" and is_fragment(block.text):
             compile(block.text, str(page), "exec")
         elif block.language == "python" and not shown_name(block.text):
-            run([sys.executable, "-c", block.text], tmp_path)
+            printed = run([sys.executable, "-c", block.text], tmp_path)
+            unshown = "" if page.as_posix() in SHOW_NO_OUTPUT else printed
         else:
             assert block.language == "python", f"{page}: a block of {block.language or 'nothing'}"
+    assert not unshown, f"{page} does not show that a block prints {unshown}"
     used = started | set(re.findall(r"\w+\.py", "".join(named.values())))
     assert set(named) <= used, f"{page} shows files that nothing runs"
+
+
+def test_no_program_naps_in_place_of_waiting() -> None:
+    readme = DOCS.parent / "README.md"
+    texts = {page: (DOCS / page).read_text(encoding="utf-8") for page in PAGES}
+    texts[Path("README.md")] = readme.read_text(encoding="utf-8")
+    assert [str(page) for page, text in texts.items() if re.search(r"\bsleep\(", text)] == []
 
 
 def test_every_public_name_is_in_the_reference() -> None:
