@@ -12,6 +12,8 @@ sys.path.insert(0, str(HERE))
 import diagrams  # noqa: E402
 import differences  # noqa: E402
 import docstrings  # noqa: E402
+import signatures  # noqa: E402
+import transcripts  # noqa: E402
 
 project = "child_port"
 author = "the child_port authors"
@@ -32,13 +34,18 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 autodoc_member_order = "groupwise"
-autodoc_typehints = "none"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 80
 autodoc_default_options = {"members": True, "show-inheritance": True}
 
-# Both are made from their sources at each build.
+# All are made from their sources at each build.
 diagrams.write_all(HERE / "_generated")
 differences.write(HERE / "_generated" / "differences.md")
+transcripts.write_all(HERE / "_generated")
 
 
 def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", docstrings.process)
+    app.connect("autodoc-process-signature", signatures.process)

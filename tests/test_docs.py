@@ -1,9 +1,8 @@
-"""The documentation: every code block runs, every public name is in the reference.
+"""The pages of the documentation: every code block runs, and prints what is shown.
 
 A Python block whose first line is `# name.py` is a file beside the others of its page; any other is
 a program by itself, which prints what the output block behind it shows, or nothing. A console block
-is run line by line, in that folder, and prints what it shows. What is fenced in a docstring is run
-as well, after what it takes for granted.
+is run line by line, in that folder, and prints what it shows.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import child_port
 import pytest
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -119,12 +117,6 @@ def test_no_program_naps_in_place_of_waiting() -> None:
     texts = {page: (DOCS / page).read_text(encoding="utf-8") for page in PAGES}
     texts[Path("README.md")] = readme.read_text(encoding="utf-8")
     assert [str(page) for page, text in texts.items() if re.search(r"\bsleep\(", text)] == []
-
-
-def test_every_public_name_is_in_the_reference() -> None:
-    text = (DOCS / "reference.md").read_text(encoding="utf-8")
-    listed = set(re.findall(r"auto\w+:: child_port\.(\w+)", text))
-    assert sorted(set(child_port.__all__) - listed) == []
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:
