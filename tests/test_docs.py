@@ -119,6 +119,16 @@ def test_no_program_naps_in_place_of_waiting() -> None:
     assert [str(page) for page, text in texts.items() if re.search(r"\bsleep\(", text)] == []
 
 
+def test_what_stands_side_by_side_has_both_languages_and_fits_its_column() -> None:
+    text = (DOCS / "crashpad.md").read_text(encoding="utf-8")
+    pairs = re.findall(r"^::::\{container\} side-by-side\n(.*?)^::::$", text, re.M | re.S)
+    assert len(pairs) > 5
+    for pair in pairs:
+        languages = re.findall(r"^```(cpp|python)$", pair, re.M)
+        assert languages == ["cpp", "python"] * (len(languages) // 2) != []
+        assert [line for line in pair.splitlines() if len(line) > 64] == []
+
+
 def test_every_page_is_in_the_table_of_contents() -> None:
     index = (DOCS / "index.md").read_text(encoding="utf-8")
     listed = {line.strip() for line in index.splitlines()}
