@@ -42,6 +42,12 @@ def _port(name: str, sent: int, received_name: str, received: int) -> tuple[str,
     return full, _Symbol(sent, full, received, f"MACH_MSG_TYPE_{received_name}", PORT_BITS)
 
 
+def _any_port(name: str, received: int) -> tuple[str, _Symbol]:
+    """A right named by what arrives: the sender says with each message how it gives it."""
+    full = f"MACH_MSG_TYPE_{name}"
+    return full, _Symbol(POLYMORPHIC, "MACH_MSG_TYPE_POLYMORPHIC", received, full, PORT_BITS)
+
+
 SYMBOLS: dict[str, _Symbol] = dict(
     (
         _plain("UNSTRUCTURED", 0, 0),
@@ -59,13 +65,13 @@ SYMBOLS: dict[str, _Symbol] = dict(
         _plain("STRING_C", STRING_C, 0),
         _plain("PORT_NAME", 15, PORT_BITS),
         _port("MOVE_RECEIVE", MOVE_RECEIVE, "PORT_RECEIVE", MOVE_RECEIVE),
-        _port("PORT_RECEIVE", MOVE_RECEIVE, "PORT_RECEIVE", MOVE_RECEIVE),
+        _any_port("PORT_RECEIVE", MOVE_RECEIVE),
         _port("MOVE_SEND", MOVE_SEND, "PORT_SEND", MOVE_SEND),
-        _port("PORT_SEND", MOVE_SEND, "PORT_SEND", MOVE_SEND),
+        _any_port("PORT_SEND", MOVE_SEND),
         _port("COPY_SEND", COPY_SEND, "PORT_SEND", MOVE_SEND),
         _port("MAKE_SEND", MAKE_SEND, "PORT_SEND", MOVE_SEND),
         _port("MOVE_SEND_ONCE", MOVE_SEND_ONCE, "PORT_SEND_ONCE", MOVE_SEND_ONCE),
-        _port("PORT_SEND_ONCE", MOVE_SEND_ONCE, "PORT_SEND_ONCE", MOVE_SEND_ONCE),
+        _any_port("PORT_SEND_ONCE", MOVE_SEND_ONCE),
         _port("MAKE_SEND_ONCE", MAKE_SEND_ONCE, "PORT_SEND_ONCE", MOVE_SEND_ONCE),
     )
 )

@@ -144,11 +144,20 @@ ROWS = (
     Row(
         "Types",
         "`MACH_MSG_TYPE_` `COPY_SEND`, `MAKE_SEND`, `MOVE_SEND`, `MAKE_SEND_ONCE`,"
-        " `MOVE_SEND_ONCE`, `MOVE_RECEIVE`, `PORT_…`, `PORT_NAME`",
-        _argument(
+        " `MOVE_SEND_ONCE`, `MOVE_RECEIVE`, `PORT_NAME`",
+        "type named = MACH_MSG_TYPE_PORT_NAME ctype: mach_port_t;"
+        + _argument(
             "a : mach_port_copy_send_t; b : mach_port_make_send_t; c : mach_port_move_send_t;"
             " d : mach_port_make_send_once_t; e : mach_port_move_send_once_t;"
-            " f : mach_port_move_receive_t"
+            " f : mach_port_move_receive_t; g : named"
+        ),
+    ),
+    Row(
+        "Types",
+        "`MACH_MSG_TYPE_` `PORT_SEND`, `PORT_SEND_ONCE`, `PORT_RECEIVE`: the sender says how",
+        _argument(
+            "a : mach_port_send_t; b : mach_port_send_once_t; c : mach_port_receive_t;"
+            " out d : mach_port_send_t"
         ),
     ),
     Row(

@@ -107,6 +107,15 @@ def test_a_program_can_hook_every_message(tmp_path: Path) -> None:
     parity.run(["cc", *STRICT, *include, str(source), "-o", os.devnull])
 
 
+def test_a_port_named_by_what_arrives_has_its_disposition_from_the_sender(tmp_path: Path) -> None:
+    text = generate(INTERFACES["ports"].defs, tmp_path)
+    prototype = text["header"].split("kern_return_t ports_plain\n")[1].split(");")[0]
+    assert "mach_msg_type_name_t bPoly" in prototype
+    stub = text["user"].split("kern_return_t ports_plain\n")[1]
+    assert "InP->b.disposition = bPoly & 0xffu;" in stub
+    assert "bPoly" not in text["sheader"]
+
+
 AWKWARD = """#include <mach/std_types.defs>
 subsystem awkward 10;
 type octets_t = array[*:9] of uint8_t;
