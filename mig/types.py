@@ -271,8 +271,7 @@ class TypeTable:
             case syntax.BasicType():
                 return _basic(node)
             case syntax.NamedRef():
-                old = self._look_up(node)
-                return replace(old, name="", element=old)
+                return _alias(self._look_up(node))
             case syntax.ArrayType() if node.varying:
                 return _varying_array(node.where, node.count, self._build(node.element))
             case syntax.ArrayType():
@@ -362,6 +361,21 @@ def _without_c_types(it: IpcType) -> IpcType:
     )
 
 
+def _alias(old: IpcType) -> IpcType:
+    """``type new = old``. What is out of line and varies is counted in its own elements still."""
+    return replace(old, name="", element=_counted(old) if not old.inline else old)
+
+
+def _counted(it: IpcType) -> IpcType | None:
+    """What a varying array's count counts: the element under all its aliases, which vary too."""
+    if not it.varying:
+        return it
+    element = it.element
+    while element is not None and element.varying:
+        element = element.element
+    return element
+
+
 def _derived(old: IpcType) -> IpcType:
     return replace(_without_c_types(old), name="", element=old)
 
@@ -389,8 +403,15 @@ def _varying_array(where: Location, count: int, old: IpcType) -> IpcType:
 def _pointer(where: Location, it: IpcType) -> IpcType:
     if not it.inline and not it.inline_emulated:
         raise MigError(where, "IPC type decl is already defined to be Out-Of-Line")
+    element = _counted(it) if it.varying else it.element
     return replace(
-        it, inline=False, struct=True, string=False, inline_emulated=False, descriptors=1
+        it,
+        inline=False,
+        struct=True,
+        string=False,
+        inline_emulated=False,
+        descriptors=1,
+        element=element,
     )
 
 
