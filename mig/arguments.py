@@ -151,6 +151,7 @@ class _Builder:
             if argument.returned and self._node.simple:
                 raise MigError(node.where, f"SimpleRoutine {self._node.name} has OUT argument")
             self._check_generated(argument)
+        self._warn_if_untranslated(argument)
         self._flags(argument, node.flags)
         self._arguments.append(argument)
         self._add_implied(argument)
@@ -225,6 +226,8 @@ class _Builder:
             raise MigError(
                 where, f"{argument.name}: translations of out-of-line data are not generated"
             )
+        if it.is_array and (it.in_trans or it.out_trans or it.trans_type != it.server_type):
+            raise MigError(where, f"{argument.name}: translations of arrays are not generated")
         if it.is_varying_inline and argument.sent and argument.returned:
             raise MigError(
                 where, f"{argument.name}: Inline variable-sized arguments can't be InOut"
@@ -236,6 +239,22 @@ class _Builder:
             )
         if (it.number * it.bits) % 8:
             raise MigError(where, f"{argument.name}: the size is not a whole number of bytes")
+
+    def _warn_if_untranslated(self, argument: Argument) -> None:
+        """Two C types on the server and no function between them: right only if C converts them."""
+        it = argument.type
+        if not argument.server_arg or it.trans_type == it.server_type:
+            return
+        arrives = argument.sent or argument.role in (Role.REQUEST_PORT, Role.REPLY_PORT)
+        for direction, used, function in (
+            ("in", arrives, it.in_trans),
+            ("out", argument.returned, it.out_trans),
+        ):
+            if used and not function:
+                self._diagnostics.warn(
+                    argument.where,
+                    f"{argument.name}: argument has no {direction}-translation function",
+                )
 
     # -- flags and implied arguments ------------------------------------------------------------
 

@@ -7,7 +7,12 @@ from mig.emit.messages import element_type, needs_copy, place
 from mig.emit.writer import Writer
 from mig.layout import Field, Message
 from mig.model import Argument, Role, Routine
-from mig.types import POLYMORPHIC
+from mig.types import POLYMORPHIC, IpcType
+
+
+def translated(it: IpcType, value: str) -> str:
+    """What arrived, as the callout takes it."""
+    return f"{it.in_trans}({value})" if it.in_trans else value
 
 
 class ServerCall:
@@ -210,7 +215,7 @@ class ServerCall:
             w.line(f"(void) memcpy({name}, {source}, {field.size});")
         elif field.position == 0:
             w.line(f"{name} = {self._received(argument)};")
-        elif it.in_trans:
+        elif it.in_trans or it.trans_type != it.server_type:
             self._translate_moved(argument, source)
         else:
             w.line(f"(void) memcpy(&{name}, {source}, sizeof({name}));")
@@ -220,7 +225,7 @@ class ServerCall:
         with w.block():
             w.line(f"{it.server_type} msgh_cursor;")
             w.line(f"(void) memcpy(&msgh_cursor, {source}, sizeof(msgh_cursor));")
-            w.line(f"{argument.name} = {it.in_trans}(msgh_cursor);")
+            w.line(f"{argument.name} = {translated(it, 'msgh_cursor')};")
 
     def _initialise_count(self, count: Argument) -> None:
         """An out array's count starts at what fits; an in array's is in the request."""
@@ -288,7 +293,7 @@ class ServerCall:
             value = f"({it.trans_type}) (In0P->{argument.name}.address)"
         else:
             value = f"In0P->{argument.name}"
-        return f"{it.in_trans}({value})" if it.in_trans else value
+        return translated(it, value)
 
     def _value(self, argument: Argument) -> str:
         """What the callout is given."""
@@ -380,7 +385,7 @@ class ServerCall:
                 w.line(f"(void) memcpy({target}, {argument.name}, {field.size});")
         elif field.position == 0:
             w.line(f"{target} = {self._translated(argument)};")
-        elif it.out_trans:
+        elif it.out_trans or it.trans_type != it.server_type:
             with w.block():
                 w.line(f"{it.server_type} msgh_cursor = {self._translated(argument)};")
                 w.line(f"(void) memcpy({target}, &msgh_cursor, sizeof(msgh_cursor));")

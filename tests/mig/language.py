@@ -195,6 +195,14 @@ ROWS = (
     ),
     Row(
         "Types",
+        "`intran`, `outtran`, `destructor` of an array",
+        "type rr_t = array[16] of uint8_t intran: data_t ain(rr_t) outtran: rr_t aout(data_t);"
+        + _argument("b : bytes_t; a : rr_t"),
+        R,
+        "translations of arrays are not generated",
+    ),
+    Row(
+        "Types",
         "`^array[] of`, `^array[n] of`, `^struct[n] of` (out of line)",
         "type far = ^array[] of uint32_t ctype: far_t; type block = ^array[4] of uint8_t"
         " ctype: octets_t; type big = ^struct[4] of uint32_t ctype: far_t;"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mig.compiler import Outputs, compile_text, generate
-from mig.diagnostics import Diagnostics
+from mig.diagnostics import CompilationError, Diagnostics
 from mig.emit.common import Names
 
 START = """subsystem types 100;
@@ -16,9 +16,12 @@ type triple = struct[3] of int;
 """
 
 
-def generated(text: str) -> Outputs:
+def generated(text: str, warnings: list[str] | None = None) -> Outputs:
     """What the compiler makes of a few declarations and routines."""
-    interface = compile_text(START + text, "types.defs", Diagnostics())
+    diagnostics = Diagnostics()
+    interface = compile_text(START + text, "types.defs", diagnostics)
+    if warnings is not None:
+        warnings += [w.splitlines()[0] for w in diagnostics.warnings]
     return generate(interface, Names("types.h", "typesS.h"), None)
 
 
@@ -38,3 +41,44 @@ def test_an_alias_of_data_out_of_line_is_as_long_as_the_data(declarations: str, 
     made = generated(f"{declarations} routine r(s : port; a : alias; out b : alias);")
     assert f"InP->a.size = {size};" in made.user
     assert f"OutP->b.size = {size.replace('aCnt', 'bCnt')};" in made.server
+
+
+@pytest.mark.parametrize("direction", ["in", "out", "inout"])
+@pytest.mark.parametrize(
+    "clauses",
+    [
+        "intran: data ain(t) outtran: t aout(data)",
+        "outtran: t aout(data)",
+        "destructor: done(data)",
+    ],
+)
+def test_translations_of_arrays_are_refused(clauses: str, direction: str) -> None:
+    with pytest.raises(CompilationError, match="translations of arrays are not generated"):
+        generated(
+            f"type rr = array[16] of byte {clauses}; routine r(s : port; {direction} a : rr);"
+        )
+
+
+def test_an_array_may_have_a_destructor_for_its_own_type() -> None:
+    made = generated("type rr = array[16] of byte destructor: d(rr); routine r(s : port; a : rr);")
+    assert "d(In0P->a);" in made.server
+
+
+MOVED = """type bytes = array[*:9] of byte;
+type heat = int ctype: int intran: double heat_in(int);
+type cold = int ctype: int outtran: int cold_out(double);
+routine r(s : port; x : bytes; inout h : heat; inout c : cold; out y : bytes; out k : heat);
+"""
+
+
+def test_a_missing_translation_is_said_and_a_moved_value_keeps_its_size() -> None:
+    warnings: list[str] = []
+    server = generated(MOVED, warnings).server
+    assert [w.split("warning: ")[1] for w in warnings] == [
+        "h: argument has no out-translation function",
+        "c: argument has no in-translation function",
+        "k: argument has no out-translation function",
+    ]
+    assert "int msgh_cursor = k;" in server
+    assert "c = msgh_cursor;" in server
+    assert "sizeof(k)" not in server.replace("memset(&k, 0, sizeof(k))", "")
