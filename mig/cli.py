@@ -20,12 +20,14 @@ from mig.outputs import KINDS, clash, is_generated, output_paths, place, remove,
 from mig.preprocess import PreprocessError, Preprocessor
 
 _VALUES = (*KINDS, "arch", "target", "maxonstack", "cpp", "cc", "migcom", "isysroot")
-_ACCEPTED = frozenset("dqQvVkKrSLXTNt")
+_ACCEPTED = frozenset("dqQvVkrSlXTN")
 _REFUSED = {
     "i": "one file per user stub",
     "R": "separate send and receive calls",
     "s": "a symbol table",
-    "l": "event logging",
+    "L": "event logging",
+    "K": "C of before 1989",
+    "t": "the RPC trap",
     "x": "short-circuited calls",
     "n": "NDR conversion",
     "MD": "dependency files",
