@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from mig import syntax
 from mig.diagnostics import Diagnostics, MigError
 from mig.model import Argument, Role, Routine, Timeout
+from mig.names import field_names, is_reserved, needed_names
 from mig.types import (
     MOVE_SEND,
     MOVE_SEND_ONCE,
     POLYMORPHIC,
     PORT_BITS,
-    IpcType,
     TypeTable,
     integer_type,
     reply_port_type,
@@ -100,6 +100,7 @@ class _Builder:
             error_procedure=settings.error_procedure,
         )
         self._settle_ret_code(routine)
+        self._check_needed_names(routine)
         return routine
 
     def _timeout(self) -> Timeout | None:
@@ -117,16 +118,21 @@ class _Builder:
 
     def _check_names(self) -> None:
         seen: set[str] = set()
+        fields = {name for argument in self._arguments for name in field_names(argument)}
         for argument in self._arguments:
             if argument.role is Role.COUNT_IN_OUT:
                 continue
             if argument.name in seen:
                 raise MigError(argument.where, f"argument {argument.name} is declared twice")
-            if argument.name in RESERVED:
-                raise MigError(
-                    argument.where, f"argument name {argument.name} is used by the generated code"
-                )
+            if is_reserved(argument.name) or argument.name in fields:
+                raise _name_is_used(argument)
             seen.add(argument.name)
+
+    def _check_needed_names(self, routine: Routine) -> None:
+        needed = needed_names(routine)
+        for argument in routine.arguments:
+            if any(use is not argument for use in needed.get(argument.name, ())):
+                raise _name_is_used(argument)
 
     # -- one argument ---------------------------------------------------------------------------
 
@@ -219,9 +225,11 @@ class _Builder:
             raise MigError(
                 where, f"{argument.name}: indefinite arrays are not generated: use ^array[]"
             )
-        if it.is_descriptor_array or (it.port and it.varying and it.inline):
+        if it.is_descriptor and (it.is_array or it.is_descriptor_array):
             what = "ports" if it.inline else "out-of-line data"
             raise MigError(where, f"{argument.name}: arrays of {what} are not generated")
+        if it.port and it.inline and it.number != 1:
+            raise MigError(where, f"{argument.name}: structures of ports are not generated")
         if not it.inline and (it.in_trans or it.out_trans or it.destructor):
             raise MigError(
                 where, f"{argument.name}: translations of out-of-line data are not generated"
@@ -237,8 +245,11 @@ class _Builder:
             raise MigError(
                 where, f"{argument.name}: the elements of a variable array need a named type"
             )
-        if (it.number * it.bits) % 8:
+        of_element = it.bits * (element.number if element is not None else 1)
+        if (it.number * it.bits) % 8 or (it.varying and of_element % 8):
             raise MigError(where, f"{argument.name}: the size is not a whole number of bytes")
+        if it.varying and of_element == 0:
+            raise MigError(where, f"{argument.name}: the elements of the array have no size")
 
     def _warn_if_untranslated(self, argument: Argument) -> None:
         """Two C types on the server and no function between them: right only if C converts them."""
@@ -289,7 +300,9 @@ class _Builder:
         match flag.name:
             case "countinout" if not argument.returned:
                 complaint = "CountInOut is ignored: argument must be Out"
-            case "countinout" if not it.is_varying_inline or it.string:
+            case "countinout" if it.is_varying_inline and it.string:
+                raise MigError(flag.where, f"{name}: CountInOut of a string is not generated")
+            case "countinout" if not it.is_varying_inline:
                 complaint = "CountInOut is ignored: argument isn't variable or in-line"
             case "dealloc" if it.inline and not it.port:
                 complaint = "Dealloc is ignored: it is meaningless for that type of argument"
@@ -407,35 +420,5 @@ class _Builder:
         self._arguments.append(poly)
 
 
-RESERVED = frozenset(
-    [
-        "Mess",
-        "InP",
-        "Out0P",
-        "In0P",
-        "OutP",
-        "InHeadP",
-        "OutHeadP",
-        "TrailerP",
-        "Request",
-        "Reply",
-        "__Request",
-        "__Reply",
-        "msg_result",
-        "msgh_size",
-        "msgh_shrink",
-        "check_result",
-        "trailer_size",
-        "RetCode",
-        "NDR",
-        "Head",
-        "msgh_body",
-        "msgh_cursor msgh_count msgh_received msgh_offered msgh_used",
-        "msgh_simple",
-    ]
-)
-
-
-def plain_port(it: IpcType) -> bool:
-    """One port in one descriptor."""
-    return it.port and it.inline and not it.is_descriptor_array and not it.varying
+def _name_is_used(argument: Argument) -> MigError:
+    return MigError(argument.where, f"argument name {argument.name} is used by the generated code")

@@ -16,6 +16,7 @@ START = (
     "type port = MACH_MSG_TYPE_COPY_SEND;\n"
     "type bytes = array[*:4] of int;\n"
 )
+USED = "is used by the generated code"
 
 
 def errors(text: str) -> list[str]:
@@ -34,7 +35,54 @@ def errors(text: str) -> list[str]:
         ("routine r(n : int);", "5:11", "argument n isn't a proper request port"),
         ("simpleroutine r(p : port; out n : int);", "5:31", "SimpleRoutine r has OUT argument"),
         ("routine r(p : port; n : int; n : int);", "5:30", "argument n is declared twice"),
-        ("routine r(p : port; InP : int);", "5:21", "is used by the generated code"),
+        ("routine r(p : port; InP : int);", "5:21", USED),
+        ("routine r(p : port; msgh_used : bytes);", "5:21", USED),
+        ("routine r(p : port; msgh_shrink_2 : int);", "5:21", USED),
+        ("routine r(p : port; while : int);", "5:21", USED),
+        ("routine r(p : port; memcpy : int);", "5:21", USED),
+        ("type b = MACH_MSG_TYPE_BYTE; routine r(p : port; a : b; aPad : int);", "5:57", USED),
+        ("type s = c_string[*:8]; routine r(p : port; a : s; aOffset : int);", "5:52", USED),
+        ("routine r(p : port; int : bytes; n : int);", "5:21", USED),
+        ("routine r(p : port; port : port);", "5:21", USED),
+        ("serverprefix do_; routine r(p : port; do_r : int);", "5:39", USED),
+        (
+            "type t = int intran: x f(int) outtran: int g(x); routine r(p : port; f : t);",
+            "5:70",
+            USED,
+        ),
+        ("routine r(p : port; a : bytes; aCnt : int);", "5:32", "aCnt is declared twice"),
+        ("routine while(p : port);", "5:9", "routine name while is a word of C"),
+        ("type t = array[1] of port; routine r(p : port; a : t);", "5:48", "arrays of ports"),
+        ("type t = array[*:1] of port; routine r(p : port; a : t);", "5:50", "arrays of ports"),
+        ("type t = struct[2] of port; routine r(p : port; a : t);", "5:49", "structures of ports"),
+        (
+            "type f = ^array[] of int; type t = array[1] of f; routine r(p : port; a : t);",
+            "5:71",
+            "arrays of out-of-line data",
+        ),
+        (
+            "type z = struct[0] of int; type f = ^array[] of z; routine r(p : port; a : f);",
+            "5:72",
+            "the elements of the array have no size",
+        ),
+        (
+            "type b = MACH_MSG_TYPE_BIT; type t = array[*:16] of b; routine r(p : port; a : t);",
+            "5:76",
+            "not a whole number of bytes",
+        ),
+        (
+            "type s = c_string[*:8]; routine r(p : port; out a : s, CountInOut);",
+            "5:56",
+            "CountInOut of a string is not generated",
+        ),
+        (
+            "type t = array[*:500000000] of int; routine r(p : port; a : t; b : t; c : t);",
+            "5:45",
+            "the messages of r are too large to be sent",
+        ),
+        ("msgoption /etc/passwd;", "5:1", "this is no expression of C"),
+        ("waittime 5//6;", "5:1", "this is no expression of C"),
+        ("sendtime a-;", "5:1", "this is no expression of C"),
         ("routine r(p : port; inout b : bytes);", "5:27", "can't be InOut"),
         ("routine r(p : port; waittime w : port);", "5:30", "isn't a proper integer"),
         ("routine r(p : port; serveraudittoken t : int);", "5:38", "isn't a proper Token"),

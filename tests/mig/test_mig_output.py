@@ -123,7 +123,10 @@ type title_t = c_string[*:9];
 import "awkward_types.h";
 routine awkward(server : mach_port_t; inout count : int; received : title_t; start : octets_t;
   length : octets_t; out offered : octets_t, CountInOut; out value : title_t; out used : octets_t;
-  routine_ : uint64_t; in_ : octets_t; size : uint64_t);
+  routine_ : uint64_t; in_ : octets_t; size : uint64_t; Body : octets_t;
+  msgh_shrinks : octets_t; aPad : uint8_t; int32_t : int32_t);
+msgoption MACH_SEND_MSG; waittime 100-1;
+routine awkward_too(server : mach_port_t; awkward_too_ : int);
 """
 
 
