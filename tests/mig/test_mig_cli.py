@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from mig.cli import UsageError, parse_arguments
 from mig.outputs import output_paths
+from mig.preprocess import MAX_MEMORY
 
 SMALL = (
     "#include <mach/std_types.defs>\nsubsystem small 100;\nroutine small_one(s : mach_port_t);\n"
@@ -292,6 +294,34 @@ def test_migcc_is_the_preprocessor(small: Path) -> None:
     result = mig("small.defs", cwd=small, environment={"MIGCC": str(fake)})
     assert result.returncode == 0, result.stderr
     assert "small_MSG_COUNT 0" in (small / "small.h").read_text()
+
+
+def test_a_preprocessor_that_never_ends_is_ended(small: Path) -> None:
+    fake = small / "endless"
+    fake.write_text('#!/bin/sh\nyes "skip;"\n')
+    fake.chmod(0o755)
+    result = mig("small.defs", "-cc", "./endless", cwd=small)
+    assert result.returncode == 1
+    assert "more than 32 MiB after preprocessing" in result.stderr
+    assert made(small) == {"endless"}
+
+
+BOMB = "".join(
+    f"#define {name} {' '.join([inner] * 10)}\n"
+    for name, inner in zip("ABCDEFGH", "xABCDEFG", strict=True)
+)
+
+
+def test_macros_of_macros_exhaust_nothing(small: Path, cc: str) -> None:
+    (small / "small.defs").write_text(f"{SMALL}{BOMB}H\n")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    result = mig("small.defs", "-cc", cc, cwd=small)
+    assert result.returncode == 1
+    assert "error: " in result.stderr
+    assert made(small) == set()
+    if sys.platform == "linux":
+        used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        assert max(used - before, 0) < MAX_MEMORY >> 10
 
 
 def test_warnings_do_not_fail_and_can_be_silenced(small: Path) -> None:
