@@ -43,6 +43,7 @@ class Settings:
     send_time: str = ""
     error_procedure: str = ""
     rcs_id: str = ""
+    max_on_stack: int | None = None
 
 
 @dataclass
@@ -113,8 +114,10 @@ class _Analyser:
                 if settings.rcs_id:
                     self.diagnostics.warn(node.where, "previous RCS decl will be ignored")
                 settings.rcs_id = value
-            case "usertypelimit" | "onstacklimit":
-                self.diagnostics.warn(node.where, f"{node.keyword} is ignored: use -maxonstack")
+            case "usertypelimit":
+                self.diagnostics.warn(node.where, "UserTypeLimit is ignored")
+            case "onstacklimit":
+                settings.max_on_stack = int(value)
             case "usespecialreplyport":
                 if value != "0":
                     raise MigError(node.where, "UseSpecialReplyPort is not generated")
@@ -169,4 +172,5 @@ def analyse(
         imports=analyser.imports,
         routines=analyser.routines,
         slots=analyser.number,
+        max_on_stack=settings.max_on_stack,
     )

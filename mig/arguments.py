@@ -70,6 +70,7 @@ class _Builder:
         self._diagnostics = diagnostics
         self._arguments: list[Argument] = []
         self._special: dict[Role, Argument] = {}
+        self._unused: list[Argument] = []
         self._ret_code: Argument | None = None
 
     def build(self, number: int) -> Routine:
@@ -98,10 +99,21 @@ class _Builder:
             message_option=option.name if option else settings.message_option,
             timeout=self._timeout(),
             error_procedure=settings.error_procedure,
+            unused=self._all_unused(),
         )
         self._settle_ret_code(routine)
         self._check_needed_names(routine)
         return routine
+
+    def _all_unused(self) -> list[Argument]:
+        """What the user stub takes and does not use: the compiler of C is to know."""
+        unused = list(self._unused)
+        wait = self._special.get(Role.WAIT_TIME)
+        send = self._special.get(Role.SEND_TIME)
+        if wait is not None and send is not None:
+            unused.append(send)
+        unused += [a.poly for a in unused if a.poly is not None]
+        return [a for a in unused if a.user_arg]
 
     def _timeout(self) -> Timeout | None:
         wait = self._special.get(Role.WAIT_TIME)
@@ -191,10 +203,15 @@ class _Builder:
         self._set_special(argument)
 
     def _set_special(self, argument: Argument) -> None:
-        if argument.role in self._special:
-            raise MigError(
-                argument.where, f"{self._node.name} already has an argument of this kind"
+        """Of several arguments for one thing the last holds; the others stay parameters."""
+        earlier = self._special.get(argument.role)
+        if earlier is not None:
+            name = self._node.name
+            self._diagnostics.warn(
+                argument.where,
+                f"{name} has several arguments of this kind; {earlier.name} won't be used",
             )
+            self._unused.append(earlier)
         self._special[argument.role] = argument
 
     def _check_integer(self, argument: Argument) -> None:
@@ -228,6 +245,8 @@ class _Builder:
         if it.is_descriptor and (it.is_array or it.is_descriptor_array):
             what = "ports" if it.inline else "out-of-line data"
             raise MigError(where, f"{argument.name}: arrays of {what} are not generated")
+        if it.port and it.received == 0:
+            raise MigError(where, f"{argument.name}: only a reply port can be received as 0")
         if it.port and it.inline and it.number != 1:
             raise MigError(where, f"{argument.name}: structures of ports are not generated")
         if not it.inline and (it.in_trans or it.out_trans or it.destructor):

@@ -342,7 +342,8 @@ def _basic(node: syntax.BasicType) -> IpcType:
     if bits == 0:
         raise MigError(node.where, "must use full IPC type decl")
     it = IpcType("", sent.sent, sent.sent_name, received.received, received.received_name, bits)
-    if _is_port(it.sent) != _is_port(it.received):
+    # Only a reply port's right may be received as nothing.
+    if _is_port(it.sent) != _is_port(it.received) and not (_is_port(it.sent) and it.received == 0):
         raise MigError(node.where, "a port can't be sent as data, nor data as a port")
     if _is_port(it.sent):
         it.port, it.descriptors = True, 1

@@ -115,15 +115,26 @@ ROWS = (
     Row("Statements", "`error`", f"error my_error; {_argument('n : int')}", X),
     Row(
         "Statements",
-        "`usertypelimit`, `onstacklimit`",
-        f"usertypelimit 100; onstacklimit 200; {_argument('n : int')}",
+        "`OnStackLimit`, in this spelling only",
+        f"OnStackLimit 20; {_argument('n : int')}",
+    ),
+    Row(
+        "Statements",
+        "`UserTypeLimit`, in this spelling only",
+        f"UserTypeLimit 100; {_argument('n : int')}",
         X,
-        "use -maxonstack",
+        "UserTypeLimit is ignored",
     ),
     Row("Statements", "`usespecialreplyport 1`", "usespecialreplyport 1;", R, "not generated"),
     Row("Statements", "`consumeonsenderror`", "consumeonsenderror Timeout;", R, "not generated"),
     Row("Statements", "`procedure`, `simpleprocedure`", "procedure p(s : mach_port_t);", R, _OLD),
     Row("Statements", "`function`", "function f(s : mach_port_t) : int;", R, _OLD),
+    Row(
+        "Statements",
+        "`function`, `procedure`, `simpleprocedure` as names",
+        "type Function = int ctype: int; "
+        + _argument("procedure : Function; simpleprocedure : int"),
+    ),
     Row(
         "Statements",
         "`#include`, `#if`, macros, line markers",
@@ -179,7 +190,7 @@ ROWS = (
     Row(
         "Types",
         "integer expressions in bounds",
-        f"type four = array[(2 + 6) / 2 * 1 - 0] of uint32_t ctype: row_t; {_argument('a : four')}",
+        f"type four = array[(2 - 6) / 2 * 1 + 6] of uint32_t ctype: row_t; {_argument('a : four')}",
     ),
     Row(
         "Types",
@@ -230,8 +241,8 @@ ROWS = (
     ),
     Row(
         "Types",
-        "`pointerto`, `pointertoifnot`, `valueof`",
-        _argument("a : valueof(unsigned int)"),
+        "`PointerTo`, `PointerToIfNot`, `ValueOf`, in these spellings only",
+        _argument("a : ValueOf(natural_t)"),
         R,
         _NATIVE,
     ),
@@ -256,7 +267,16 @@ ROWS = (
     Row(
         "Arguments",
         "`replyport`, `sreplyport`, `ureplyport`",
-        _argument("replyport p : mach_port_make_send_once_t; n : int"),
+        "type once = MACH_MSG_TYPE_MAKE_SEND_ONCE | 0 ctype: mach_port_t;"
+        " routine q(s : mach_port_t; ureplyport p : once; n : int);"
+        + _argument("replyport p : mach_port_make_send_once_t; n : int"),
+    ),
+    Row(
+        "Arguments",
+        "a second `requestport`, `replyport`, `waittime` or `msgoption`: the last holds",
+        _argument("requestport t : mach_port_t; waittime v : natural_t; waittime w : natural_t"),
+        X,
+        "won't be used",
     ),
     Row(
         "Arguments",
