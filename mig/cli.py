@@ -131,11 +131,12 @@ class _Run:
     def compile(self, name: str) -> None:
         """Make one interface's outputs."""
         options, path = self._options, Path(name)
-        if not os.access(path, os.R_OK) or not path.is_file():
-            raise UsageError(f"cannot read file {name}")
         diagnostics = Diagnostics(quiet=options.quiet)
-        names = {path.stem, *_subsystems(path.read_bytes().decode(errors="replace"))}
+        names = {path.stem}
         try:
+            if not os.access(path, os.R_OK) or not path.is_file():
+                raise UsageError(f"cannot read file {name}")
+            names.update(_subsystems(path.read_bytes().decode(errors="replace")))
             text = options.preprocessor.run(path)
             names.update(_subsystems(text))
             interface = compile_text(text, name, diagnostics)

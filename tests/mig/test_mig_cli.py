@@ -182,8 +182,9 @@ def test_after_an_error_the_files_named_after_the_subsystem_are_gone(small: Path
 
 def test_an_error_in_one_source_leaves_no_output_of_another(small: Path) -> None:
     (small / "b.defs").write_text("subsystem")
-    assert mig("small.defs", "b.defs", cwd=small).returncode == 1
-    assert made(small) == {"b.defs"}
+    for other in ("b.defs", "absent.defs", "."):
+        assert mig("small.defs", other, cwd=small).returncode == 1
+        assert made(small) == {"b.defs"}
 
 
 def test_after_an_error_only_what_was_asked_for_is_removed(small: Path) -> None:
