@@ -337,7 +337,11 @@ class ServerCall:
             return "NULL"
         if self._is_structure(argument):
             return f"msgh_no_{argument.name}"
-        return f"({argument.type.trans_type}) 0"
+        it = argument.type
+        # As in Apple's stubs: what is translated on its way to the callout is, though it is 0.
+        if it.in_trans and not it.destructor:
+            return translated(it, f"({it.server_type}) 0")
+        return f"({it.trans_type}) 0"
 
     def _trailer(self) -> None:
         w = self._w

@@ -82,3 +82,21 @@ def test_a_missing_translation_is_said_and_a_moved_value_keeps_its_size() -> Non
     assert "int msgh_cursor = k;" in server
     assert "c = msgh_cursor;" in server
     assert "sizeof(k)" not in server.replace("memset(&k, 0, sizeof(k))", "")
+
+
+ERROR_ALONE = """type heat = int ctype: int intran: double heat_in(int);
+type thing = port ctype: port intran: thing_t thing_in(port) destructor: thing_done(thing_t);
+simpleroutine r(s : port; code : int, RetCode; p : port; h : heat; t : thing);
+"""
+
+
+def test_an_error_that_comes_alone_brings_zeros_that_are_translated() -> None:
+    call = generated(ERROR_ALONE).server.split("RetCode = r(")[1].split(");\n")[0]
+    values = [value.strip() for value in call.split(",")]
+    assert values[2:] == ["(port) 0", "heat_in((int) 0)", "(thing_t) 0"]
+
+
+def test_memory_that_moved_when_a_send_timed_out_goes_back_to_mig() -> None:
+    user = generated("type far = ^array[] of int; waittime 5; routine r(s : port; a : far);").user
+    assert "mig_deallocate((vm_address_t) InP->a.address," in user
+    assert "vm_deallocate" not in user
