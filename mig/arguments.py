@@ -335,8 +335,11 @@ class _Builder:
                 complaint = "Overwrite is ignored - it must be Out AND Ool!"
             case "overwrite":
                 raise MigError(flag.where, f"{name}: Overwrite is not generated")
-            case "auto" if not it.inline:
-                raise MigError(flag.where, f"{name}: Auto out of line is not generated")
+            case "auto" if not it.inline and (it.port or argument.returned):
+                raise MigError(
+                    flag.where,
+                    f"{name}: Auto out of line is not generated but for data that comes in",
+                )
             case "samecount" if not it.varying:
                 complaint = "SameCount is ignored - the argument is not variable"
             case "samecount":

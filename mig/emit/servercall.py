@@ -106,6 +106,18 @@ class ServerCall:
             if self._is_destroyed(argument):
                 value = argument.name if self._is_local(argument) else self._received(argument)
                 w.line(f"{argument.type.destructor}({value});")
+            elif "auto" in argument.flags and not argument.type.inline:
+                self._free_received(argument)
+
+    def _free_received(self, argument: Argument) -> None:
+        """Auto: the memory that came in is the callout's only while it runs, whatever it returns.
+
+        The descriptor is emptied, so that whoever destroys the request does not free it again.
+        """
+        descriptor = f"In0P->{argument.name}"
+        self._w.line(f"mig_deallocate((vm_address_t) {descriptor}.address, {descriptor}.size);")
+        self._w.line(f"{descriptor}.address = NULL;")
+        self._w.line(f"{descriptor}.size = 0;")
 
     def _is_destroyed(self, argument: Argument) -> bool:
         """Whether the type's destructor runs after the callout: on what only came in."""

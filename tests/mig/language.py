@@ -311,15 +311,17 @@ ROWS = (
     ),
     Row(
         "Flags",
-        "`dealloc`, `notdealloc`, `dealloc[]`, `physicalcopy` out of line",
+        "`dealloc`, `notdealloc`, `dealloc[]`, `physicalcopy`, and on data that comes in `auto`,"
+        " out of line",
         "type far = ^array[] of uint32_t ctype: far_t;"
         + _argument(
-            "a : far, Dealloc; b : far, Dealloc[]; c : far, PhysicalCopy; d : far, NotDealloc"
+            "a : far, Dealloc; b : far, Dealloc[]; c : far, PhysicalCopy; d : far, NotDealloc;"
+            " e : far, Auto"
         ),
     ),
     Row(
         "Flags",
-        "`overwrite`, `auto` out of line",
+        "`overwrite` out of line, and `auto` on what goes out or on ports",
         f"type far = ^array[] of uint32_t ctype: far_t; {_argument('out a : far, Overwrite')}",
         R,
         "Overwrite is not generated",

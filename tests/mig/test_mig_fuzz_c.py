@@ -72,7 +72,16 @@ ODD_NAMES = (
     *("Head", "InP", "Out0P", "msgh_used", "msgh_shrink_1", "msgh_no_a", "r", "s_r", "thing_in"),
     *("port", "far", "byte", "Body", "In", "x", "y", "z", "NULL", "mach_port_t", "result"),
 )
-FLAGS = ("", "", ", Dealloc", ", Dealloc[]", ", CountInOut", ", PhysicalCopy", ", RetCode")
+FLAGS = (
+    "",
+    "",
+    ", Dealloc",
+    ", Dealloc[]",
+    ", CountInOut",
+    ", PhysicalCopy",
+    ", Auto",
+    ", RetCode",
+)
 ARGUMENT = st.tuples(
     st.sampled_from(("", "in", "out", "inout")), st.sampled_from(TYPES), st.sampled_from(FLAGS)
 )
@@ -85,6 +94,8 @@ def argument(name: str, direction: str, kind: str, flag: str, simple: bool) -> s
     elif flag == ", RetCode" or (direction == "inout" and kind in ("text", "row")):
         direction, flag = "out", ""
     if flag == ", CountInOut" and kind == "text":
+        flag = ""
+    if flag == ", Auto" and (direction not in ("", "in") or kind == "ports"):
         flag = ""
     return f"; {direction} {name} : {kind}{flag}"
 

@@ -100,3 +100,19 @@ def test_memory_that_moved_when_a_send_timed_out_goes_back_to_mig() -> None:
     user = generated("type far = ^array[] of int; waittime 5; routine r(s : port; a : far);").user
     assert "mig_deallocate((vm_address_t) InP->a.address," in user
     assert "vm_deallocate" not in user
+
+
+AUTO = "type far = ^array[] of int; type some = ^array[] of port;"
+
+
+def test_data_that_is_the_callouts_for_the_call_alone_is_freed_after_it() -> None:
+    server = generated(f"{AUTO} routine r(s : port; a : far, Auto);").server
+    after = server.split("RetCode = r(")[1].split("RetCode;")[0]
+    assert "mig_deallocate((vm_address_t) In0P->a.address, In0P->a.size);" in after
+    assert "In0P->a.address = NULL;" in after and "In0P->a.size = 0;" in after
+
+
+@pytest.mark.parametrize("argument", ["a : some, Auto", "out a : far, Auto", "inout a : far, Auto"])
+def test_what_is_not_data_that_comes_in_cannot_be_freed_so(argument: str) -> None:
+    with pytest.raises(CompilationError, match="not generated but for data that comes in"):
+        generated(f"{AUTO} routine r(s : port; {argument});")
