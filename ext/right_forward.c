@@ -66,8 +66,10 @@ const char right_receive_async_doc[] =
 
 const char right_wait_dead_doc[] =
     "wait_dead($self, /, timeout=None)\n--\n\n"
-    "Coroutine: returns when the port is dead (notify_dead at a port of its own), or raises\n"
-    "TimeoutError. The right stays open. It takes the place of a notify_dead() request.";
+    "Coroutine: returns when the port is dead, or raises TimeoutError.\n\n"
+    "Any number of tasks and threads may wait for one port. They share the notify_dead() request\n"
+    "of its name, which takes the place of an earlier one; ValueError if a later one takes its\n"
+    "place. A wait holds a reference of its own: closing this object does not end it.";
 
 const char right_wait_until_dead_doc[] =
     "wait_until_dead($self, /, timeout=None, *, cancel=None)\n--\n\n"

@@ -6,19 +6,15 @@ The methods of this name on SendRight and ReceiveRight call these functions; the
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
 
 from ._child_port import (
     CancelToken,
-    Died,
-    MachError,
     Message,
     Notification,
     PeerGone,
     ReceiveRight,
     Right,
     SendRight,
-    TimedOut,
 )
 from ._deadline import Deadline
 
@@ -164,51 +160,18 @@ async def receive_async(
 
 async def wait_dead(send: SendRight, timeout: float | None = None) -> None:
     """SendRight.wait_dead."""
-    from ._aio import receive
+    from ._death import wait_dead
 
-    if send.dead:
-        return
-    with ReceiveRight() as notify:
-        send.notify_dead(notify)
-        try:
-            told = await receive(notify, timeout)
-        except BaseException:
-            _call_off(send, notify)
-            raise
-        with told:
-            _check(told)
+    await wait_dead(send, timeout)
 
 
 def wait_until_dead(
     send: SendRight, timeout: float | None = None, *, cancel: CancelToken | None = None
 ) -> None:
     """SendRight.wait_until_dead."""
-    if send.dead:
-        return
-    with ReceiveRight() as notify:
-        send.notify_dead(notify)
-        try:
-            told = notify.receive(timeout, cancel=cancel)
-        except BaseException:
-            _call_off(send, notify)
-            raise
-        with told:
-            _check(told)
+    from ._death import wait_until_dead
 
-
-def _call_off(send: SendRight, notify: ReceiveRight) -> None:
-    """Leave no request behind, which would give the name one more reference when the port dies, nor
-    a notification, which owns one. One message comes in any case: SendOnce, since the request's
-    right to notify is given up, or what made calling it off fail, Died or PortDeleted."""
-    with suppress(MachError, ValueError):
-        send.notify_dead(None)
-    with suppress(TimedOut), notify.receive(1):
-        pass
-
-
-def _check(told: Message | Notification) -> None:
-    if not isinstance(told, Died):
-        raise ValueError("the right was closed, or another request took this one's place")
+    wait_until_dead(send, timeout, cancel=cancel)
 
 
 def reduce(right: Right) -> object:
