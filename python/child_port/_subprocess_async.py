@@ -13,11 +13,10 @@ from ._child_link import ChildLink
 from ._child_port import CancelToken, CheckIn, PeerGone, Right
 from ._deadline import Deadline
 from ._expect import Expect
+from ._invitation import LAST_GASP_S
 from ._keyed import KeyedServer
 from ._spawn import Transport, how_it_ended
 from ._transport import check_transport
-
-_LAST_GASP_S = 0.1
 
 Result = TypeVar("Result")
 
@@ -173,9 +172,10 @@ class Process:
         return self._link
 
     async def _gone(self, so: str) -> PeerGone:
-        # A process that ends closes its pipes a little before its status can be had.
+        # A process that ends closes its pipes a little before its status can be had, and here that
+        # comes by way of a thread, or when the loop comes round.
         with suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_GASP_S):
+            async with asyncio.timeout(LAST_GASP_S):
                 await self.wait()
         return PeerGone(f"the child (pid {self.pid}) {how_it_ended(self.returncode)}; {so}")
 
