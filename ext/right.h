@@ -82,6 +82,12 @@ void right_unpin(struct right *right);
 void right_move_end(struct right *right);
 /* The right is back, perhaps under another name. A close() that came meanwhile takes effect now. */
 void right_move_give_back(struct right *right, mach_port_name_t name);
+/* The right goes to a new object, and the one that it was in is closed. NULL with an exception: the
+ * move is still under way. */
+struct right *right_move_take(struct right *right);
+/* Whether a move is under way, and of which name. */
+bool right_is_moving(struct right *right);
+mach_port_name_t right_moving_name(struct right *right);
 
 /* The name while the object is open, MACH_PORT_NULL once it is not; keeps nobody from closing it.
  */

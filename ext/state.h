@@ -98,6 +98,7 @@ int bootstrap_add(PyObject *module, struct module_state *state);
 int messages_add(PyObject *module, struct module_state *state);
 int notifications_add(PyObject *module, struct module_state *state);
 int registered_add(PyObject *module, struct module_state *state);
+int sharing_add(PyObject *module, struct module_state *state);
 int ledger_add(PyObject *module, struct module_state *state);
 int capi_add(PyObject *module, struct module_state *state);
 

@@ -33,17 +33,19 @@ def python(program: str) -> list[str]:
 
 def descriptors() -> dict[int, str]:
     """This process's open descriptors and what they are, but for the one that lists them."""
-    folder = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
+    # A link is read, not a descriptor used: another thread may be about to close it, and a thread
+    # sanitizer rightly tells of a use. Only macOS has no links.
+    folder = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
     found = {}
     for name in os.listdir(folder):
         try:
-            os.fstat(int(name))
-        except OSError:
-            continue
-        try:
             found[int(name)] = os.readlink(f"{folder}/{name}")
+        except FileNotFoundError:
+            continue
         except OSError:
-            found[int(name)] = "?"
+            with suppress(OSError):
+                os.fstat(int(name))
+                found[int(name)] = "?"
     return found
 
 

@@ -282,10 +282,12 @@ def test_accepting_from_a_child_refuses(
 def test_collecting_from_a_child_refuses(
     start: StartChild, changes: dict[str, Any], error: type[Exception]
 ) -> None:
-    child = start("cp.check_in_to_parent(cp.task_self(), key='key', timeout=DEADLINE)\n")
+    # A right that outlives the child, which does not wait for its parent.
+    give = "cp.ReceiveRight(), cp.Disposition.MOVE_RECEIVE, key='key', timeout=DEADLINE"
+    child = start(f"cp.check_in_to_parent({give})\n")
     with pytest.raises(error):
-        child.collect(**{"expect": {"key": cp.SendRight}} | changes)
-    child.collect({"key": cp.SendRight}, DEADLINE)["key"].close()
+        child.collect(**{"expect": {"key": cp.ReceiveRight}} | changes)
+    child.collect({"key": cp.ReceiveRight}, DEADLINE)["key"].close()
 
 
 @pytest.mark.parametrize(("changes", "error"), TIMEOUTS + RIGHTS, ids=str)

@@ -41,6 +41,7 @@ struct service {
     struct ml_port *port;
     int listener;
     uint64_t watch;
+    uint64_t death; /* the watch of a receive right that was moved away, or 0 */
     struct sockaddr_un address;
 };
 
@@ -129,6 +130,7 @@ static void service_close(struct service *s, struct ml_garbage *g)
         link = &(*link)->next;
     *link = s->next;
     ml_watch_remove(s->watch);
+    ml_watch_remove(s->death);
     ml_garbage_add(g, s->listener);
     ml_port_release(s->port, g);
     free(s);
@@ -169,6 +171,32 @@ static void somebody_looks_up(uint64_t watch, void *context, struct ml_garbage *
     if (s->port->receiver != NULL)
         answer(connection, s, g);
     ml_garbage_add(g, connection);
+}
+
+static void moved_right_died(uint64_t watch, void *context, struct ml_garbage *g)
+{
+    struct service *s = context;
+    if (s->port->receiver == NULL) {
+        ml_bootstrap_port_gone(s->port, g);
+        return;
+    }
+    ml_watch_remove(watch); /* it came back, and somebody shut the sending end down */
+    s->death = 0;
+}
+
+void ml_bootstrap_port_left(struct ml_port *p)
+{
+    for (struct service *s = services; s != NULL; s = s->next)
+        if (s->port == p && s->death == 0) /* 0 again: the name outlives the right, no more */
+            s->death = ml_watch_add(p->tx, 0, moved_right_died, s);
+}
+
+struct ml_port *ml_bootstrap_port_find(uint64_t key)
+{
+    for (struct service *s = services; s != NULL; s = s->next)
+        if (s->port->key == key)
+            return s->port;
+    return NULL;
 }
 
 void ml_bootstrap_port_gone(struct ml_port *p, struct ml_garbage *g)

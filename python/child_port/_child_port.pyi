@@ -72,6 +72,16 @@ class SendRight(Right):
         timeout: SupportsFloat | SupportsIndex | None = None,
         cancel: CancelToken | None = None,
     ) -> None: ...
+    def send_async(
+        self,
+        data: Buffer = b"",
+        rights: Iterable[Right | tuple[Right, SupportsIndex]] = (),
+        *,
+        id: SupportsIndex = 0,
+        reply_to: SendRight | SendOnceRight | ReceiveRight | None = None,
+        timeout: SupportsFloat | SupportsIndex | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Coroutine[object, object, None]: ...
     def request(
         self,
         data: Buffer = b"",
@@ -81,6 +91,15 @@ class SendRight(Right):
         timeout: SupportsFloat | SupportsIndex | None = None,
         cancel: CancelToken | None = None,
     ) -> Message: ...
+    def request_async(
+        self,
+        data: Buffer = b"",
+        rights: Iterable[Right | tuple[Right, SupportsIndex]] = (),
+        *,
+        id: SupportsIndex = 0,
+        timeout: SupportsFloat | SupportsIndex | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Coroutine[object, object, Message]: ...
     def notify_dead(self, notify: ReceiveRight | None) -> None: ...
     def wait_dead(
         self, timeout: SupportsFloat | SupportsIndex | None = None
@@ -124,6 +143,7 @@ class ReceiveRight(Right):
         cancel: CancelToken | None = None,
     ) -> Coroutine[object, object, Message | Notification]: ...
     def fileno(self) -> int: ...
+    def _new_descriptor(self) -> int: ...
     def notify_no_senders(
         self, notify: ReceiveRight | None, *, sync: SupportsIndex = 1
     ) -> None: ...
@@ -323,6 +343,15 @@ def registered_replace(slot: SupportsIndex, right: SendRight | None, /) -> SendR
 def registered_descriptors() -> tuple[int, ...]: ...
 
 _C_API: Final[object]
+
+def _sharing_check(right: Right, /) -> None: ...
+def _sharing_begin(right: Right, /) -> None: ...
+def _sharing_take(right: Right, /) -> Right: ...
+def _sharing_give_back(right: Right, /) -> None: ...
+
+@final
+class _PickleEnd:
+    def __new__(cls, key: SupportsIndex, ended: Callable[[int, bool], object]) -> Self: ...
 
 def _ledger_names() -> list[tuple[int, dict[str, int]]]: ...
 def _ledger_owners() -> list[tuple[int, str, int, tuple[str, ...] | None]]: ...

@@ -30,7 +30,7 @@ LONGEST_NAME = 127
 REGISTERED_PORTS = 3
 HANDED_OVER = "org.child-port.handed-over"
 INHERITED_NAMES = "org.child-port.inherited."
-_LAST_GASP_S = 1.0
+LAST_GASP_S = 1.0
 _HEAD = struct.Struct("=QI")
 
 
@@ -99,6 +99,10 @@ class InvitationReader:
         self._fd = fd
         self._came = b""
 
+    def fileno(self) -> int:
+        """Readable when more of the invitation can be read, and at the end."""
+        return self._fd
+
     def read(
         self, deadline: Deadline, cancel: CancelToken | None, gone_fds: Iterable[int] = ()
     ) -> Invitation:
@@ -134,7 +138,7 @@ class InvitationReader:
         The system closes what a process that dies had open one after the other, so that its service
         may be gone a little before its end of the pipe.
         """
-        wait = 0 if deadline is None else deadline.slice(_LAST_GASP_S)
+        wait = 0 if deadline is None else deadline.slice(LAST_GASP_S)
         poller = select.poll()
         # Elsewhere the hang-up is always told; XNU's poll watches a descriptor without events for
         # nothing at all (poll_nocancel in bsd/kern/sys_generic.c).

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self, SupportsFloat, SupportsIndex
+from typing import Any, Self, SupportsFloat, SupportsIndex, TypeVar
 
 from ._child_port import CancelToken, CheckIn, PeerGone, ReceiveRight, Right, TimedOut
 from ._deadline import Deadline, timed_out
@@ -12,6 +12,8 @@ from ._expect import Expect, expected_right, kinds_of
 from ._keys import PARENT_TO_CHILD, check_key, derive
 from ._server import Server, rejections
 from ._shelf import Shelf
+
+Result = TypeVar("Result")
 
 
 class KeyedServer(Server):
@@ -121,6 +123,16 @@ class KeyedServer(Server):
         self._shelf.close()
         super().close()
 
+    async def _until(
+        self, attempt: Callable[[], Result], deadline: Deadline, fds: Iterable[int]
+    ) -> Result:
+        """What the attempt, which accepts without a wait, gives once it raises no TimedOut."""
+        from . import _aio
+
+        return await _aio.until(
+            attempt, deadline, port=self.port, fds=fds, listening=self._shelf.listening
+        )
+
     def _accept_handed_over(
         self, deadline: Deadline, cancel: CancelToken | None, watch_fd: int
     ) -> CheckIn:
@@ -149,9 +161,6 @@ class _View:
     @property
     def port(self) -> ReceiveRight:
         return self._server.port
-
-    def fileno(self) -> int:
-        return self._server.fileno()
 
     def accept(
         self,
