@@ -35,6 +35,7 @@ help:
 	@echo 'make bench          medians and ratios against raw sockets (BENCH_ARGS=...)'
 	@echo 'make bench-scaling  what a message costs among up to 10,000 ports (BENCH_ARGS=--write)'
 	@echo 'make fuzz           the packet decoder under libFuzzer (FUZZ_SECONDS=60, FUZZ_CC=clang)'
+	@echo 'make fuzz-mig       the MIG compiler on random interfaces (MIG_FUZZ_EXAMPLES=1000)'
 	@echo 'make lint           ruff, clang-format, clang-tidy, mypy, stubtest, and the linters of the workflows'
 	@echo 'make format         rewrite to the house style'
 	@echo 'make mach-check     the conformance suite of the Mach API, in C'
@@ -69,6 +70,12 @@ bench-scaling: $(VENV)/built
 # Clang's libFuzzer; the harness needs no .venv.
 fuzz:
 	@"$(PYTHON)" tests/fuzz/harness.py --seconds $(FUZZ_SECONDS)
+
+# How many inputs each test of the MIG compiler tries.
+MIG_FUZZ_EXAMPLES ?= 1000
+fuzz-mig: $(VENV)/tools
+	MIG_FUZZ_EXAMPLES=$(MIG_FUZZ_EXAMPLES) $(PY) -m pytest -q --timeout 0 \
+	    tests/mig/test_mig_fuzz.py tests/mig/test_mig_fuzz_c.py
 
 lint: $(VENV)/built
 	$(PY) -m ruff check .
@@ -235,5 +242,5 @@ clean:
 	rm -rf $(VENV) build dist python/*.egg-info
 	find python -name '*.so' -exec rm -f {} +
 
-.PHONY: help demo test fuzz test-asan test-tsan bench bench-scaling lint format mig-parity header-parity sdk-parity mach-check mach-check-musl cross-macos test-macos-binary docs readme build \
+.PHONY: help demo test fuzz fuzz-mig test-asan test-tsan bench bench-scaling lint format mig-parity header-parity sdk-parity mach-check mach-check-musl cross-macos test-macos-binary docs readme build \
     sdist wheels sbom version clean

@@ -322,7 +322,7 @@ static int receive_failed(struct receive_call *call, mach_msg_return_t mr, const
     case MACH_RCV_INVALID_NAME: /* it was one when the call began */
     case MACH_RCV_PORT_CHANGED:
     case MACH_RCV_PORT_DIED:
-        error_set_as(state, ERROR_PORT_CHANGED, "mach_msg", mr, NULL);
+        error_set_as(state, ERROR_PORT_CHANGED, "mach_msg", mr, ADVICE_PORT_CHANGED);
         return -1;
     case MACH_RCV_BODY_ERROR: /* the message came without some of its rights */
         mach_msg_destroy(call->buffer);

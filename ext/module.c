@@ -102,7 +102,8 @@ static int module_exec(PyObject *module)
         bootstrap_add(module, state) < 0 || registered_add(module, state) < 0 ||
         messages_add(module, state) < 0 || notifications_add(module, state) < 0 ||
         requests_add(module, state) < 0 || reply_port_add(module, state) < 0 ||
-        ledger_add(module, state) < 0 || capi_add(module, state) < 0 || constants_add(module) < 0)
+        sharing_add(module, state) < 0 || ledger_add(module, state) < 0 ||
+        capi_add(module, state) < 0 || constants_add(module) < 0)
         return -1;
     return fork_hook_add(module);
 }

@@ -138,6 +138,16 @@ void right_move_give_back(struct right *right, mach_port_name_t name)
         right_release_now(right, name);
 }
 
+bool right_is_moving(struct right *right)
+{
+    return (atomic_load(&right->word) & WORD_MOVING) != 0;
+}
+
+mach_port_name_t right_moving_name(struct right *right)
+{
+    return word_name(atomic_load(&right->word));
+}
+
 void right_close(struct right *right)
 {
     uint64_t word = atomic_load(&right->word);
@@ -182,6 +192,7 @@ static struct right *right_new(struct module_state *state, PyTypeObject *type, e
     atomic_init(&right->is_to_queue, false);
     right->members = NULL;
     lock_init(&right->members_lock);
+    atomic_init(&right->members_most, 0);
     port_descriptor_init(&right->descriptor);
     atomic_init(&right->word, WORD_OPEN | name);
     atomic_init(&right->dropped, 0);
@@ -203,6 +214,21 @@ struct right *right_steal(struct module_state *state, enum right_kind kind, mach
     if (!right)
         right_name_release(kind, name);
     return right;
+}
+
+struct right *right_move_take(struct right *right)
+{
+    mach_port_name_t name = right_moving_name(right);
+    if (right_is_stale(right)) {
+        right_fail_closed(right);
+        return NULL;
+    }
+    struct right *taken = right_adopt(right->state, right->kind, name);
+    if (!taken)
+        return NULL;
+    taken->from_bootstrap = right->from_bootstrap;
+    right_move_end(right);
+    return taken;
 }
 
 struct right *right_from_object(struct module_state *state, PyObject *object)

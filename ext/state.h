@@ -101,6 +101,7 @@ int notifications_add(PyObject *module, struct module_state *state);
 int reply_port_add(PyObject *module, struct module_state *state);
 int requests_add(PyObject *module, struct module_state *state);
 int registered_add(PyObject *module, struct module_state *state);
+int sharing_add(PyObject *module, struct module_state *state);
 int ledger_add(PyObject *module, struct module_state *state);
 int capi_add(PyObject *module, struct module_state *state);
 

@@ -123,6 +123,18 @@ def test_ctrl_c_ends_serve_with_success(service_name: str) -> None:
         assert serving.process.stderr is not None and serving.process.stderr.read() == ""
 
 
+def test_ctrl_c_ends_the_demo_without_a_traceback() -> None:
+    command = [sys.executable, "-u", "-m", "child_port", "demo"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=DEADLINE)
+    assert (process.returncode, err) == (-signal.SIGINT, "")
+
+
 def test_serve_ends_with_its_timeout_which_is_a_failure_if_some_are_missing(
     service_name: str,
 ) -> None:

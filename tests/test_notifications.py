@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import child_port as cp
 import pytest
+from child_port import _death
 from ext_support import ask_behind_its_back, drain_references, fill_queue
 from support import DEADLINE, SOON, cancelled_soon, running
 
@@ -336,3 +338,145 @@ def test_a_wait_for_death_that_is_cancelled_leaves_nothing(port: cp.ReceiveRight
                 await waiting
 
     asyncio.run(main())
+
+
+def test_several_wait_for_the_death_of_one_name(port: cp.ReceiveRight) -> None:
+    async def main() -> None:
+        with port.make_send() as send, send.copy() as copy:
+            in_a_thread = asyncio.create_task(asyncio.to_thread(copy.wait_until_dead, DEADLINE))
+            tasks = [asyncio.create_task(right.wait_dead(DEADLINE)) for right in (send, copy, send)]
+            await asyncio.sleep(SOON)
+            tasks.pop().cancel()
+            with pytest.raises(cp.TimedOut):
+                copy.wait_until_dead(0)
+            await asyncio.sleep(SOON)
+            assert not any(task.done() for task in (*tasks, in_a_thread))
+            port.close()
+            await asyncio.gather(*tasks, in_a_thread)
+            assert drain_references(cp.DeadName, copy.detach()) == 2
+            send.detach()
+
+    asyncio.run(main())
+
+
+def test_waits_in_several_loops_end_with_one_death(port: cp.ReceiveRight) -> None:
+    def wait(send: cp.SendRight) -> None:
+        asyncio.run(send.wait_dead(DEADLINE))
+
+    with port.make_send() as send:
+        threads = [threading.Thread(target=wait, args=(send,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        with pytest.raises(cp.TimedOut):
+            send.wait_until_dead(SOON)
+        port.close()
+        for thread in threads:
+            thread.join(DEADLINE)
+            assert not thread.is_alive()
+
+
+def test_a_wait_that_is_given_up_leaves_a_later_request_alone(
+    port: cp.ReceiveRight, notify: cp.ReceiveRight
+) -> None:
+    async def main() -> None:
+        with port.make_send() as send:
+            waiting = asyncio.create_task(send.wait_dead())
+            await asyncio.sleep(SOON)
+            send.notify_dead(notify)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            port.close()
+            assert isinstance(notify.receive(DEADLINE), cp.Died)
+
+    asyncio.run(main())
+
+
+def test_a_later_request_ends_the_waits_and_a_wait_after_it_takes_its_place(
+    port: cp.ReceiveRight, notify: cp.ReceiveRight
+) -> None:
+    async def main() -> None:
+        with port.make_send() as send:
+            waits = [asyncio.create_task(send.wait_dead(DEADLINE)) for _ in range(2)]
+            await asyncio.sleep(SOON)
+            send.notify_dead(notify)
+            last = asyncio.create_task(send.wait_dead(DEADLINE))
+            for waiting in waits:
+                with pytest.raises(ValueError, match="took the place"):
+                    await waiting
+            assert isinstance(notify.receive(DEADLINE), cp.SendOnce)
+            port.close()
+            await last
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("given_up", [False, True])
+def test_a_right_that_is_closed_during_the_wait_leaves_nothing(given_up: bool) -> None:
+    async def main() -> None:
+        port = cp.ReceiveRight()
+        send = port.make_send()
+        copy = send.copy()
+        waiting = asyncio.create_task(send.wait_dead())
+        await asyncio.sleep(SOON)
+        send.close()
+        if given_up:
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+        port.close()
+        if not given_up:
+            await waiting
+        assert copy.dead
+        assert drain_references(cp.DeadName, copy.detach()) == 1
+
+    asyncio.run(main())
+
+
+def test_a_wait_that_is_given_up_after_the_death_leaves_no_reference() -> None:
+    async def main() -> None:
+        for _ in range(50):
+            port = cp.ReceiveRight()
+            send = port.make_send()
+            waits = [asyncio.create_task(send.wait_dead()) for _ in range(2)]
+            await asyncio.sleep(0)
+            port.close()
+            for waiting in waits:
+                waiting.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+            assert send.dead
+            assert drain_references(cp.DeadName, send.detach()) == 1
+
+    asyncio.run(main())
+
+
+def test_a_forked_process_waits_for_a_death_of_its_own(port: cp.ReceiveRight) -> None:
+    """Also if a thread that is not there any more was at it."""
+    forked = threading.Event()
+
+    def be_at_it() -> None:
+        with _death._lock:
+            busy.set()
+            forked.wait(DEADLINE)
+
+    with port.make_send() as send, running(lambda: send.wait_until_dead(DEADLINE)):
+        with pytest.raises(cp.TimedOut):
+            send.wait_until_dead(SOON)
+        busy = threading.Event()
+        with running(be_at_it):
+            busy.wait(DEADLINE)
+            pid = os.fork()
+            if pid == 0:
+                status = 1
+                try:
+                    signal.alarm(int(DEADLINE))
+                    mine = cp.ReceiveRight()
+                    right = mine.make_send()
+                    threading.Timer(SOON, mine.close).start()
+                    right.wait_until_dead(DEADLINE)
+                    status = 0
+                finally:
+                    os._exit(status)
+            forked.set()
+        assert os.waitpid(pid, 0)[1] == 0
+        port.close()

@@ -6,10 +6,12 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import child_port as cp
 import pytest
+from child_port import _aio
 from support import DEADLINE, SOON, right_of
 
 
@@ -216,5 +218,30 @@ def test_a_timeout_that_is_none_is_refused(server: cp.Server) -> None:
     async def main() -> None:
         with pytest.raises(ValueError, match="timeout"):
             await server.accept_async(-1)
+
+    run(main)
+
+
+def test_what_another_thread_received_while_a_wait_began_is_seen() -> None:
+    """It put the check-in on the shelf before the wait listened, and took its descriptor's word."""
+    shelf: list[str] = []
+
+    class Core:
+        port = cp.ReceiveRight()
+
+        def accept(self, *_: object, **__: object) -> str:
+            if not shelf:
+                raise cp.TimedOut
+            return shelf.pop()
+
+    @contextmanager
+    def listening(_: Callable[[], object]) -> Iterator[None]:
+        shelf.append("a check-in")
+        yield
+
+    async def main() -> None:
+        accepted = await _aio.accept(Core(), listening=listening)  # type: ignore[arg-type]
+        assert str(accepted) == "a check-in"
+        Core.port.close()
 
     run(main)

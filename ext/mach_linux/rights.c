@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bootstrap.h"
 #include "notify.h"
 #include "refusal.h"
 #include "reject.h"
@@ -107,6 +108,8 @@ static kern_return_t copyin_receive(struct ml_entry *e, struct ml_right *right,
         if (p->live < 0)
             return KERN_RESOURCE_SHORTAGE;
     }
+    if (e->urefs != 0 && !ml_notify_receiver_leaves(e))
+        return KERN_RESOURCE_SHORTAGE;
     right->receiver = ml_receiver_take(p, g);
     if (right->receiver == NULL)
         return KERN_RESOURCE_SHORTAGE;
@@ -172,7 +175,7 @@ kern_return_t ml_copyin(mach_port_name_t name, mach_msg_type_name_t disposition,
 /* --- the ways out ---------------------------------------------------------------------------- */
 
 /* The entry that copy-in kept is not needed any more. */
-static void origin_forget(struct ml_right *right, struct ml_garbage *g)
+void ml_right_forget_origin(struct ml_right *right, struct ml_garbage *g)
 {
     if (!right->reserved)
         return;
@@ -192,9 +195,12 @@ static void right_release(struct ml_right *right, struct ml_garbage *g)
         ml_live_release(right->live, g);
     right->live = NULL;
     if (right->port != NULL) {
-        if (right->port->receiver != NULL)
-            ml_receiver_senders_changed(right->port, g);
-        ml_port_release(right->port, g);
+        /* A receiver has a reference of its own; ours must not count as a sender's any more. */
+        struct ml_port *p = right->port;
+        bool here = p->receiver != NULL;
+        ml_port_release(p, g);
+        if (here)
+            ml_receiver_senders_changed(p, g);
     }
     right->port = NULL;
     right->carry = ML_CARRY_NULL;
@@ -202,7 +208,7 @@ static void right_release(struct ml_right *right, struct ml_garbage *g)
 
 void ml_right_commit(struct ml_right *right, struct ml_garbage *g)
 {
-    origin_forget(right, g);
+    ml_right_forget_origin(right, g);
     if (right->receiver != NULL)
         ml_receiver_discard(right->receiver, true, g);
     right->receiver = NULL;
@@ -211,7 +217,7 @@ void ml_right_commit(struct ml_right *right, struct ml_garbage *g)
 
 void ml_right_destroy(struct ml_right *right, struct ml_garbage *g)
 {
-    origin_forget(right, g);
+    ml_right_forget_origin(right, g);
     if (right->receiver != NULL) {
         if (right->port != NULL)
             right->port->dead = true;
@@ -232,13 +238,13 @@ void ml_right_undo(struct ml_right *right, struct ml_garbage *g)
         right->port = NULL; /* back with its entry */
         right->reserved = false;
         if (right->receiver != NULL)
-            ml_receiver_attach(e->port, right->receiver);
+            ml_receiver_attach(e->port, right->receiver, g);
     } else if (send && right->disposition == MACH_MSG_TYPE_MOVE_SEND) {
         ml_urefs_add(e, 1);
     } else if (send && right->disposition == MACH_MSG_TYPE_MAKE_SEND) {
         right->port->receiver->mscount--;
     } else if (right->receiver != NULL) {
-        ml_receiver_attach(right->port, right->receiver);
+        ml_receiver_attach(right->port, right->receiver, g);
     }
     right->receiver = NULL;
     right_release(right, g);
@@ -274,7 +280,9 @@ static mach_port_name_t copyout_receive(struct ml_right *right, struct ml_garbag
         p = arrived_port(right, ML_PORT, g);
     if (p != NULL && p->index == 0) {
         struct ml_port *named = ml_port_find(ML_PORT, p->key);
-        if (named != NULL) {
+        if (named == NULL) /* a service's, that comes home */
+            named = ml_bootstrap_port_find(p->key);
+        if (named != NULL && named != p) {
             ml_port_retain(named);
             ml_port_release(p, g);
             p = named;
@@ -303,7 +311,7 @@ static mach_port_name_t copyout_receive(struct ml_right *right, struct ml_garbag
         }
         ml_port_entry(p)->urefs = 0;
     }
-    ml_receiver_attach(p, r);
+    ml_receiver_attach(p, r, g);
     mach_port_name_t name = ml_entry_name(ml_port_entry(p));
     ml_port_release(p, g);
     return name;
@@ -318,7 +326,7 @@ mach_port_name_t ml_copyout(struct ml_right *right, bool *full, struct ml_garbag
         return MACH_PORT_NULL;
     if (right->carry == ML_CARRY_DEAD)
         return MACH_PORT_DEAD;
-    origin_forget(right, g);
+    ml_right_forget_origin(right, g);
     if (right->dead) {
         ml_right_destroy(right, g);
         return MACH_PORT_DEAD;

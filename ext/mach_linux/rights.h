@@ -39,6 +39,8 @@ kern_return_t ml_copyin(mach_port_name_t name, mach_msg_type_name_t disposition,
 /* What the disposition becomes on arrival; 0 for one that does not exist. */
 mach_msg_type_name_t ml_disposition_arrived(mach_msg_type_name_t disposition);
 
+/* The name that the right was taken from, and would go back to, is given up. */
+void ml_right_forget_origin(struct ml_right *right, struct ml_garbage *g);
 void ml_right_commit(struct ml_right *right, struct ml_garbage *g);
 void ml_right_undo(struct ml_right *right, struct ml_garbage *g);
 void ml_right_destroy(struct ml_right *right, struct ml_garbage *g);

@@ -82,11 +82,15 @@ CASE(construct_with_qlimit)
     }
 }
 
-CASE(construct_with_qlimit_1025_is_invalid_value)
+CASE(construct_with_qlimit_1025_up_is_invalid_value)
 {
-    mach_port_options_t options = {.flags = MPO_QLIMIT, .mpl.mpl_qlimit = 1025};
-    mach_port_t port = MACH_PORT_NULL;
-    IS_CODE(mach_port_construct(TASK, &options, 0, &port), KERN_INVALID_VALUE);
+    static const mach_port_msgcount_t limits[] = {1025, 1026, 65536, 0x7fffffff, 0xffffffff};
+    for (int i = 0; i < 5; i++) {
+        mach_port_options_t options = {.flags = MPO_QLIMIT, .mpl.mpl_qlimit = limits[i]};
+        mach_port_t port = MACH_PORT_NULL;
+        tap_about("limit %u", limits[i]);
+        IS_CODE(mach_port_construct(TASK, &options, 0, &port), KERN_INVALID_VALUE);
+    }
 }
 
 CASE(destruct_of_a_receive_right_frees_the_name)

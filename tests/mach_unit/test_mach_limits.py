@@ -23,6 +23,7 @@ SOURCES = {
     "limits": ["limits.c"],
     "restricted": ["restricted.c", "refuse.c"],
     "hostile": ["hostile.c"],
+    "services": ["services.c"],
 }
 
 
@@ -37,7 +38,7 @@ def compile_program(program: Path, sources: list[Path]) -> None:
 @pytest.mark.parametrize("suite", SOURCES)
 def test_every_case_at_the_limits(tmp_path: Path, suite: str) -> None:
     sources = [HERE / name for name in SOURCES[suite]]
-    sources += [CASES / "tap.c", CASES / "ports.c", *sorted(LIBRARY.glob("*.c"))]
+    sources += [CASES / "tap.c", CASES / "ports.c", CASES / "peers.c", *sorted(LIBRARY.glob("*.c"))]
     compile_program(tmp_path / suite, sources)
     done = subprocess.run([str(tmp_path / suite)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

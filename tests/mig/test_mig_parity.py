@@ -40,6 +40,27 @@ def test_a_difference_is_reported(tmp_path: Path) -> None:
     assert "child_port" in parity.report([result])
 
 
+def test_an_interface_that_fails_does_not_hide_the_others(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.defs"
+    wrong.write_text("subsystem wrong 1; nonsense\n")
+    toolchain = parity.Toolchain()
+    bad = parity.Interface("wrong", wrong, "", parity.OWN)
+    good = INTERFACES["child_port"]
+    results = [parity.compare(i, parity.OURS, None, tmp_path / "o", toolchain) for i in (bad, good)]
+    assert [c.passed for c in results] == [False, True]
+    text = parity.report(results)
+    assert "wrong.defs:1:20: error: syntax error" in text
+    assert "not compared" in text and "child_port" in text
+
+
+def test_the_other_compiler_may_fail_where_that_is_expected(tmp_path: Path) -> None:
+    toolchain = parity.Toolchain()
+    for name, passed in (("codes", True), ("child_port", False)):
+        result = parity.compare(INTERFACES[name], parity.OURS, "false", tmp_path, toolchain)
+        assert result.failure
+        assert result.passed is passed
+
+
 def test_two_compilers_can_be_compared(tmp_path: Path) -> None:
     other = f"{parity.OURS} -maxonstack 0"
     interface = INTERFACES["arrays"]
