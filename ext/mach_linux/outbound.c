@@ -238,7 +238,8 @@ static mach_msg_return_t copyin_header(struct ml_outbound *out, const mach_msg_h
     mach_port_name_t reply = m->msgh_local_port;
     bool named = reply != MACH_PORT_NULL && reply != MACH_PORT_DEAD;
 
-    /* A send-once right that somebody watches is known dead at once, any other when it is looked at.
+    /* A send-once right that somebody watches is known dead at once, any other when it is looked
+     * at.
      */
     struct ml_entry *e = ml_entry_lookup(m->msgh_remote_port);
     if (e != NULL && e->kind == ML_ONCE && e->request != NULL)
