@@ -61,13 +61,12 @@ int cancel_from_argument(struct module_state *state, PyObject *object, struct ca
 
 bool cancel_is_set(const struct cancel_token *token)
 {
-    if (!token || atomic_load(&token->cancelled))
-        return token != NULL;
-    for (Py_ssize_t i = 0; i < other_count(token); i++) {
-        if (atomic_load(&other_at(token, i)->cancelled))
-            return true;
-    }
-    return false;
+    if (!token)
+        return false;
+    bool set = atomic_load(&token->cancelled);
+    for (Py_ssize_t i = 0; !set && i < other_count(token); i++)
+        set = atomic_load(&other_at(token, i)->cancelled);
+    return set;
 }
 
 int cancel_descriptor(const struct cancel_token *token)
