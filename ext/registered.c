@@ -1,5 +1,5 @@
-/* Registered ports: three send rights that the task keeps and that what it starts inherits, over
- * fork and exec. They go to a child without any name that others could find.
+/* Registered ports: three send rights that the task keeps and that what it starts inherits. They go
+ * to a child without any name that others could find.
  *
  * Mach replaces all three at once, so a change of one is: look them up, put the new one in,
  * register them. Each look-up gives one user reference an entry and an array; both are released

@@ -19,7 +19,13 @@ RECEIVE = """
 with cp.receive_from_parent(timeout=DEADLINE) as check_in:
     check_in.port.send(b"thanks")
 """
-TRANSPORTS = ["bootstrap", "inherited"]
+TRANSPORTS = [
+    "bootstrap",
+    pytest.param(
+        "inherited",
+        marks=pytest.mark.skipif(cp.PLATFORM == "darwin", reason="libuv loses the right there"),
+    ),
+]
 
 Main = Callable[[], Awaitable[None]]
 
@@ -77,6 +83,15 @@ def test_uvloop_sends_a_right_to_a_child(run: Callable[[Main], None], transport:
                 await child.send_right(right, timeout=DEADLINE)
                 message = await port.receive_async(DEADLINE)
                 assert isinstance(message, cp.Message) and message.data == b"thanks"
+
+    run(main)
+
+
+@pytest.mark.skipif(cp.PLATFORM != "darwin", reason="elsewhere a child inherits over a fork too")
+def test_uvloop_is_refused_where_the_child_would_not_inherit(run: Callable[[Main], None]) -> None:
+    async def main() -> None:
+        with pytest.raises(ValueError, match="uvloop"):
+            await start("", transport="inherited")
 
     run(main)
 

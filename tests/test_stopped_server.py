@@ -28,7 +28,7 @@ from support import (
 if TYPE_CHECKING:
     from conftest import StartChild
 
-pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="there launchd answers")
+pytestmark = pytest.mark.skipif(cp.PLATFORM == "darwin", reason="there launchd answers")
 
 SERVE = "with cp.Server(service_name=sys.argv[1]): print(flush=True); sys.stdin.read()\n"
 

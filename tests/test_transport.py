@@ -9,11 +9,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import child_port as cp
 import pytest
 from child_port import _child_port as ext
+from child_port._registered import SLOTS, registered
 from support import (
     DEADLINE,
     INVITATION_HEAD,
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 
 CHECK_IN = "cp.check_in_to_parent(cp.task_self(), timeout=DEADLINE)\n"
 WAIT = "time.sleep(60)\n"
+
+fork_passes_on = pytest.mark.skipif(
+    cp.PLATFORM == "darwin", reason="libSystem empties the registered ports before a fork"
+)
+fork_takes_away = pytest.mark.skipif(cp.PLATFORM != "darwin", reason="libSystem's way of forking")
 
 
 @pytest.fixture
@@ -48,13 +54,13 @@ def no_registration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def user_of_registered_ports() -> Iterator[list[cp.SendRight]]:
-    """Something else in this process has registered ports in all slots."""
-    ports = [cp.ReceiveRight() for _ in range(3)]
+    """Something else in this process has registered ports in all the slots."""
+    ports = [cp.ReceiveRight() for _ in SLOTS]
     rights = [port.make_send() for port in ports]
-    for slot, right in enumerate(rights):
+    for slot, right in zip(SLOTS, rights, strict=True):
         assert ext.registered_replace(slot, right) is None
     yield rights
-    for slot in range(3):
+    for slot in SLOTS:
         was = ext.registered_replace(slot, None)
         if was is not None:
             was.close()
@@ -64,13 +70,17 @@ def user_of_registered_ports() -> Iterator[list[cp.SendRight]]:
         port.close()
 
 
+NOTHING = [None] * len(SLOTS)
+
+
 def registered_names() -> list[int | None]:
+    """In the slots that are anybody's: what is in slot 0 on macOS is libxpc's."""
     names = []
     for right in ext.registered_lookup():
         names.append(None if right is None else right.name)
         if right is not None:
             right.close()
-    return names
+    return [names[slot] for slot in SLOTS]
 
 
 # --- registered ports -----------------------------------------------------------------------------
@@ -79,16 +89,16 @@ def registered_names() -> list[int | None]:
 def test_a_registered_port_is_replaced_alone(
     user_of_registered_ports: list[cp.SendRight],
 ) -> None:
-    first, second, third = (right.name for right in user_of_registered_ports)
+    first, second = (right.name for right in user_of_registered_ports)
     with cp.ReceiveRight() as port, port.make_send() as right:
         was = ext.registered_replace(1, right)
-        assert was is not None and was.name == second
-        assert registered_names() == [first, right.name, third]
+        assert was is not None and was.name == first
+        assert registered_names() == [right.name, second]
         now = ext.registered_replace(1, was)
         assert now is not None and now.name == right.name
         was.close()
         now.close()
-    assert registered_names() == [first, second, third]
+    assert registered_names() == [first, second]
 
 
 def test_a_registered_port_that_died_is_none() -> None:
@@ -96,7 +106,7 @@ def test_a_registered_port_that_died_is_none() -> None:
     with port.make_send() as right:
         assert ext.registered_replace(2, right) is None
     port.close()
-    assert registered_names() == [None, None, None]
+    assert registered_names() == NOTHING
     assert ext.registered_replace(2, None) is None
 
 
@@ -115,16 +125,16 @@ def test_wrong_arguments_are_refused_and_register_nothing() -> None:
         closed.close()
         with pytest.raises(ValueError, match="closed"):
             ext.registered_replace(0, closed)
-    assert registered_names() == [None, None, None]
+    assert registered_names() == NOTHING
 
 
 def test_nothing_registered_needs_no_descriptor() -> None:
     before = descriptors()
     assert ext.registered_descriptors() == ()
     with cp.ReceiveRight() as port, port.make_send() as right:
-        assert ext.registered_replace(0, right) is None
+        assert ext.registered_replace(1, right) is None
         assert set(ext.registered_descriptors()) <= descriptors().keys() - before.keys()
-        was = ext.registered_replace(0, None)
+        was = ext.registered_replace(1, None)
         assert was is not None
         was.close()
     assert ext.registered_descriptors() == ()
@@ -243,13 +253,34 @@ def test_what_was_registered_is_registered_afterwards(
         assert check_in.sender.pid == child.pid
 
 
+def test_slot_0_is_never_used(start: StartChild) -> None:
+    """On macOS libxpc would take what is in it for its way to launchd, and talk to it."""
+    program = (
+        "from child_port import _child_port as ext\n"
+        "found = [right is not None for right in ext.registered_lookup()]\n"
+        "sys.exit(5 if found[1:] == [True, False] else 1)\n"
+    )
+    assert start(program, transport="inherited").wait(DEADLINE) == 5
+    name = b"org.child-port.inherited.0"
+    with cp.Handshake() as handshake:
+        os.write(handshake.server_write_fd, INVITATION_HEAD.pack(TOKEN, len(name)) + name)
+        before = ext.registered_lookup()[0]
+        with pytest.raises(cp.UnknownService):
+            cp.Handshake.run_client_for_fd(os.dup(handshake.client_read_fd), None, timeout=DEADLINE)
+        after = ext.registered_lookup()[0]
+    assert (before and before.name) == (after and after.name)
+    for right in (before, after):
+        if right is not None:
+            right.close()
+
+
 def test_a_slot_that_is_in_use_is_left_alone_if_another_is_free(start: StartChild) -> None:
     with cp.ReceiveRight() as port, port.make_send() as right:
-        assert ext.registered_replace(0, right) is None
+        assert ext.registered_replace(1, right) is None
         child = start(
             CHECK_IN + "from child_port import _child_port as ext\n"
-            "kept, *free = ext.registered_lookup()\n"
-            "assert free == [None, None]\n"
+            "_, kept, free = ext.registered_lookup()\n"
+            "assert free is None\n"
             "cp.check_in_to_parent(kept, timeout=DEADLINE)\n",
             transport="inherited",
         )
@@ -257,7 +288,7 @@ def test_a_slot_that_is_in_use_is_left_alone_if_another_is_free(start: StartChil
         with child.accept(DEADLINE) as check_in:
             assert right_of(check_in).name == right.name
         assert child.wait(DEADLINE) == 0
-        was = ext.registered_replace(0, None)
+        was = ext.registered_replace(1, None)
         assert was is not None and was.name == right.name
         was.close()
 
@@ -265,7 +296,7 @@ def test_a_slot_that_is_in_use_is_left_alone_if_another_is_free(start: StartChil
 def test_a_command_that_does_not_exist_leaves_nothing_registered() -> None:
     with pytest.raises(FileNotFoundError):
         cp.Popen(["/no/such/program"], transport="inherited")
-    assert registered_names() == [None, None, None]
+    assert registered_names() == NOTHING
 
 
 def test_children_that_are_started_at_once_each_have_their_own_parent_port() -> None:
@@ -277,14 +308,14 @@ def test_children_that_are_started_at_once_each_have_their_own_parent_port() -> 
 
     with running(one), running(one), running(one), running(one):
         pass
-    assert registered_names() == [None, None, None]
+    assert registered_names() == NOTHING
 
 
 def test_what_the_child_starts_does_not_inherit_the_right(start: StartChild) -> None:
     """Over exec, which closes nothing but what is marked."""
     inside = (
         "from child_port import _child_port as ext\n"
-        "sys.exit(5 if ext.registered_lookup() == (None, None, None) else 1)\n"
+        "sys.exit(5 if ext.registered_lookup()[1:] == (None, None) else 1)\n"
     )
     child = start(
         f"{CHECK_IN}os.execv(sys.executable, {python(inside)!r})\n", transport="inherited"
@@ -293,6 +324,7 @@ def test_what_the_child_starts_does_not_inherit_the_right(start: StartChild) -> 
     assert child.wait(DEADLINE) == 5
 
 
+@fork_passes_on
 def test_a_wrapper_in_between_passes_the_right_on(start: StartChild) -> None:
     command = ["/bin/sh", "-c", '"$0" -c "$1"; true', sys.executable, python(CHECK_IN)[-1]]
     child = start(command, transport="inherited", pinned=False)
@@ -300,12 +332,68 @@ def test_a_wrapper_in_between_passes_the_right_on(start: StartChild) -> None:
         assert check_in.sender.pid != child.pid
 
 
+def test_a_wrapper_that_uses_posix_spawn_passes_the_right_on(start: StartChild) -> None:
+    wrapper = f"pid = os.posix_spawn(sys.executable, {python(CHECK_IN)!r}, os.environ)\n"
+    child = start(wrapper + "os.waitpid(pid, 0)\n", transport="inherited", pinned=False)
+    with child.accept(DEADLINE) as check_in:
+        assert check_in.sender.pid != child.pid
+
+
+@fork_takes_away
+@pytest.mark.parametrize("who", ["a wrapper", "the child"])
+def test_a_fork_in_between_takes_the_right_away_which_the_child_is_told(
+    start: StartChild, who: str
+) -> None:
+    program = (
+        f"try: {CHECK_IN}except cp.HandshakeError as error:\n"
+        "    assert 'registered port 1' in str(error) and 'a fork' in str(error), error\n"
+        "    sys.exit(5)\n"
+    )
+    forks = "pid = os.fork()\nif pid == 0:\n    {}\nstatus = os.waitpid(pid, 0)[1]\n"
+    if who == "a wrapper":
+        program = forks.format(f"os.execv(sys.executable, {python(program)!r})")
+        program += "sys.exit(os.waitstatus_to_exitcode(status))\n"
+    else:
+        program = forks.format("os._exit(0)") + program
+    assert start(program, transport="inherited", pinned=False).wait(DEADLINE) == 5
+
+
+@fork_takes_away
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"preexec_fn": print},
+        {"cwd": "/"},
+        {"start_new_session": True},
+        {"process_group": 0},
+        {"user": os.getuid()},
+        {"group": os.getgid()},
+        {"extra_groups": []},
+        {"umask": 0},
+    ],
+    ids=lambda option: str(*option),
+)
+def test_what_only_a_fork_can_do_is_refused(option: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"posix_spawn.* no {next(iter(option))}"):
+        cp.Popen(python(""), transport="inherited", **option)
+    assert registered_names() == NOTHING
+
+
+@fork_passes_on
+def test_where_a_fork_passes_rights_on_nothing_is_refused(
+    start: StartChild, tmp_path: Path
+) -> None:
+    program = f"assert os.getcwd() == {str(tmp_path)!r}\n{CHECK_IN}{WAIT}"
+    child = start(program, transport="inherited", cwd=tmp_path, start_new_session=True)
+    child.accept(DEADLINE).__exit__()
+
+
 def test_a_right_that_was_not_passed_on_is_missed_by_name(start: StartChild) -> None:
     program = (
         "from child_port import _child_port as ext\n"
-        "ext.registered_replace(0, None)\n"
+        "ext.registered_replace(1, None)\n"
         f"try: {CHECK_IN}except cp.HandshakeError as error:\n"
-        "    assert 'registered port 0' in str(error), error\n"
+        "    assert 'registered port 1' in str(error), error\n"
         "    sys.exit(5)\n"
     )
     assert start(program, transport="inherited").wait(DEADLINE) == 5
@@ -313,16 +401,14 @@ def test_a_right_that_was_not_passed_on_is_missed_by_name(start: StartChild) -> 
 
 def test_a_stranger_that_inherited_the_right_has_not_the_token(start: StartChild) -> None:
     """Started while the right was registered, it can send, and that is all."""
-    from child_port._registered import registered
-
     with cp.Server(token=TOKEN) as server, server.make_send() as right:
-        with registered(right) as (slot, fds):
+        with registered(right) as lent:
             stranger = (
                 "from child_port import _child_port as ext\n"
-                f"right = ext.registered_replace({slot}, None)\n"
+                f"right = ext.registered_replace({lent.slot}, None)\n"
                 "cp.check_in(right, 1, cp.task_self(), timeout=DEADLINE)\n"
             )
-            subprocess.run(python(stranger), pass_fds=fds, check=True, timeout=DEADLINE)
+            subprocess.run(python(stranger), close_fds=False, check=True, timeout=DEADLINE)
         with pytest.raises(cp.TimedOut):
             server.accept(0)
         assert server.stats["bad_token"] == 1
@@ -349,8 +435,6 @@ def test_a_child_sees_its_parent_go(start: StartChild) -> None:
 
 
 def test_a_fork_while_another_thread_spawns_is_not_stuck() -> None:
-    from child_port._registered import registered
-
     inside, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -381,11 +465,12 @@ AS_CLIENT = "cp.Handshake.run_client_for_fd({fd}, cp.task_self(), timeout=DEADLI
 def client_of(
     handshake: cp.Handshake, program: str = AS_CLIENT
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is started within inheriting(), with what that says."""
+    """A process that is started within inheriting(), as that says."""
     fd = handshake.client_read_fd
-    with handshake.inheriting() as fds:
+    with handshake.inheriting():
+        os.set_inheritable(fd, True)
         process = subprocess.Popen(
-            python(program.format(fd=fd)), pass_fds=[fd, *fds], stderr=subprocess.PIPE
+            python(program.format(fd=fd)), close_fds=False, stderr=subprocess.PIPE
         )
     with process:
         try:
@@ -396,9 +481,45 @@ def client_of(
 
 def test_the_client_of_a_handshake_inherits_the_right() -> None:
     with cp.Handshake(transport="inherited") as handshake, client_of(handshake) as process:
-        assert registered_names() == [None, None, None]
+        assert registered_names() == NOTHING
         with handshake.run_server(timeout=DEADLINE, expected_pid=process.pid) as right:
             assert cp.pid_for_task(right) == process.pid
+
+
+@fork_passes_on
+def test_the_client_of_a_handshake_may_be_passed_what_it_inherits() -> None:
+    with cp.Handshake(transport="inherited") as handshake:
+        fd = handshake.client_read_fd
+        with handshake.inheriting() as fds:
+            process = subprocess.Popen(python(AS_CLIENT.format(fd=fd)), pass_fds=[fd, *fds])
+        with process:
+            handshake.run_server(timeout=DEADLINE, expected_pid=process.pid).close()
+            process.kill()
+
+
+def fork_and_wait(fds: list[int]) -> None:
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def run_with(fds: list[int]) -> None:
+    subprocess.run(python(""), pass_fds=fds, check=True, timeout=DEADLINE)
+
+
+FORKS = {"os.fork": fork_and_wait, "subprocess": run_with}
+
+
+@fork_takes_away
+@pytest.mark.parametrize("how", FORKS)
+def test_a_client_that_is_forked_within_inheriting_is_an_error(how: str) -> None:
+    with cp.Handshake(transport="inherited") as handshake:
+        with pytest.raises(cp.HandshakeError, match="posix_spawn"), handshake.inheriting() as fds:
+            FORKS[how]([handshake.client_read_fd, *fds])
+        assert registered_names() == NOTHING
+        with client_of(handshake) as process:
+            handshake.run_server(timeout=DEADLINE, expected_pid=process.pid).close()
 
 
 @pytest.mark.parametrize("transport", ["auto", "bootstrap"])
@@ -407,7 +528,7 @@ def test_a_handshake_goes_by_a_name_where_it_can(transport: Literal["auto", "boo
     with cp.Handshake(transport=transport) as handshake:
         with handshake.inheriting() as fds:
             assert fds == ()
-            assert registered_names() == [None, None, None]
+            assert registered_names() == NOTHING
             pid = os.fork()
             if pid == 0:
                 status = 1
@@ -430,6 +551,7 @@ def test_a_handshake_in_a_sandbox_is_inherited(no_registration: None) -> None:
         assert cp.pid_for_task(right) == process.pid
 
 
+@fork_passes_on
 def test_after_a_fork_the_client_has_inherited_the_right_as_well() -> None:
     with cp.Handshake(transport="inherited") as handshake:
         with handshake.inheriting():
@@ -439,7 +561,7 @@ def test_after_a_fork_the_client_has_inherited_the_right_as_well() -> None:
             try:
                 port = cp.ReceiveRight()
                 handshake.run_client(port, cp.Disposition.MOVE_RECEIVE, timeout=DEADLINE)
-                status = 0 if registered_names() == [None, None, None] else 2
+                status = 0 if registered_names() == NOTHING else 2
             finally:
                 os._exit(status)
         handshake.run_server(cp.ReceiveRight, timeout=DEADLINE, expected_pid=pid).close()
@@ -483,7 +605,7 @@ def test_inheriting_is_for_one_client_but_a_failed_start_is_none() -> None:
             handshake.run_server(timeout=0)
         with pytest.raises(FileNotFoundError), handshake.inheriting() as fds:
             subprocess.Popen(["/no/such/program"], pass_fds=fds)
-        assert registered_names() == [None, None, None]
+        assert registered_names() == NOTHING
         with handshake.inheriting():
             pass
         with pytest.raises(ValueError, match="used already"), handshake.inheriting():
@@ -499,7 +621,7 @@ def test_the_process_that_made_a_handshake_takes_none_of_its_own_registered_port
 ) -> None:
     """A child that serves could say so in the pipe, to be handed a right for another port."""
     before = registered_names()
-    name = b"org.child-port.inherited.0"
+    name = b"org.child-port.inherited.1"
     with cp.Handshake() as handshake, cp.task_self() as task:
         os.write(handshake.server_write_fd, INVITATION_HEAD.pack(TOKEN, len(name)) + name)
         with pytest.raises((cp.UnknownService, cp.PeerGone)):
@@ -507,16 +629,17 @@ def test_the_process_that_made_a_handshake_takes_none_of_its_own_registered_port
     assert registered_names() == before
 
 
-def test_a_child_cannot_have_its_parent_take_a_registered_port(
-    user_of_registered_ports: list[cp.SendRight], start: StartChild
-) -> None:
-    before = registered_names()
+def test_a_child_cannot_have_its_parent_take_a_registered_port(start: StartChild) -> None:
     child = start(
         "import struct\n"
-        "name = b'org.child-port.inherited.0'\n"
+        "name = b'org.child-port.inherited.1'\n"
         "fd = int(os.environ['CHILD_PORT_RECEIVE'].split(':')[0])\n"
         "os.write(fd, struct.pack('=QI', 0, len(name)) + name)\n" + WAIT
     )
-    with pytest.raises(cp.UnknownService), cp.task_self() as task:
-        child.send_right(task, timeout=DEADLINE)
-    assert registered_names() == before
+    with cp.ReceiveRight() as port, port.make_send() as right, cp.task_self() as task:
+        assert ext.registered_replace(1, right) is None
+        with pytest.raises(cp.UnknownService):
+            child.send_right(task, timeout=DEADLINE)
+        still = ext.registered_replace(1, None)
+        assert still is not None and still.name == right.name
+        still.close()

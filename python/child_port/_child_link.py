@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -61,7 +62,7 @@ class ChildLink:
     The port exists, and the child's invitation is in the pipe, before the child is started: it
     never finds its parent unprepared, and its check-in waits in the queue until it is accepted.
 
-    The child is started within spawning(), with the environment() and the descriptors that this
+    The child is started within spawning(), with the environment() and the options that this
     yields; then comes started().
     """
 
@@ -92,21 +93,35 @@ class ChildLink:
         """The one that it came to."""
         return "inherited" if self._name is None else "bootstrap"
 
+    @property
+    def must_not_fork(self) -> bool:
+        """Would a fork take away what the child is to inherit? See _posix_spawn."""
+        return self._name is None and sys.platform == "darwin"
+
     @contextmanager
-    def spawning(self) -> Iterator[tuple[int, ...]]:
-        """What is started during the block can check in, if it inherits these descriptors."""
+    def spawning(self, command: Any, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """What subprocess starts during the block can check in, with the options that this yields.
+
+        Raises ValueError for options with which a child cannot inherit the right.
+        """
         assert self._port is not None
         with ExitStack() as stack:
-            descriptors: tuple[int, ...] = ()
+            fds = (*options.get("pass_fds", ()), *self._child_fds())
             if self._name is not None:
                 invitation = Invitation(self._token, self._name)
             else:
                 right = stack.enter_context(self._port.make_send())
-                slot, descriptors = stack.enter_context(registered(right))
-                invitation = Invitation.to_inherited(self._token, slot)
+                lent = stack.enter_context(registered(right))
+                invitation = Invitation.to_inherited(self._token, lent.slot)
+                fds = (*fds, *lent.descriptors)
+            to_use = {**options, "pass_fds": fds}
+            if self.must_not_fork:
+                from ._posix_spawn import by_posix_spawn
+
+                to_use = stack.enter_context(by_posix_spawn(command, to_use))
             # A new pipe has room for it, so there is nothing to wait for.
             InvitationWriter(self._fds["check in: parent"], invitation).write(Deadline(0), None)
-            yield *self._child_fds(), *descriptors
+            yield to_use
 
     def _child_fds(self) -> tuple[int, int]:
         return self._fds["check in: child"], self._fds["receive: child"]

@@ -47,6 +47,12 @@ if TYPE_CHECKING:
 
 _R = TypeVar("_R", bound=Right)
 
+_LOST = (
+    "the client may not have inherited the right to its server: within Handshake.inheriting() "
+    "something replaced this process's registered ports. On macOS every fork does, in any thread; "
+    "start the client by posix_spawn (subprocess.Popen with close_fds=False, without pass_fds)"
+)
+
 
 class Handshake:
     """Both ends of a handshake's pipe, until one side is run.
@@ -94,18 +100,26 @@ class Handshake:
         """Start the client during this block, and it inherits the right to check in, if need be.
 
         Yields the descriptors to pass on to it besides client_read_fd (none on macOS, nor where the
-        client will go by a name). With fork there is nothing to pass. Once, for one client; only
-        the server may be the one who starts the other.
+        client will go by a name). Once, for one client; only the server may be the one who starts
+        the other.
 
         ```
-        with handshake.inheriting() as fds:
-            child = subprocess.Popen(command, pass_fds=[handshake.client_read_fd, *fds])
+        with handshake.inheriting():
+            os.set_inheritable(handshake.client_read_fd, True)
+            child = subprocess.Popen(["/path/to/client"], close_fds=False)
         right = handshake.run_server(timeout=10)
         ```
 
+        On macOS the client must not be started by fork, which empties the registered ports: by
+        os.posix_spawn, or by a subprocess.Popen that uses it, as this one does. That takes a
+        program's whole path, close_fds=False, and neither pass_fds, nor cwd, nor anything else that
+        posix_spawn cannot do. On Linux pass_fds and fork are as good.
+
         The right is registered with mach_ports_register for the time of the block, in a slot that
         is free, or else in the last; then what was there is put back. Whatever else is started
-        meanwhile inherits it too, without the token. Raises what claiming a name does.
+        meanwhile inherits it too, without the token. Raises what claiming a name does, and
+        HandshakeError after the block if by then something, a fork on macOS, has replaced the
+        right: the client may not have inherited it.
         """
         _open(self._server_write_fd)
         if self._offer is not None:
@@ -116,9 +130,11 @@ class Handshake:
                 self._offer = port, Invitation(random_token(), name)
                 yield ()
             else:
-                with port.make_send() as right, registered(right) as (slot, descriptors):
-                    self._offer = port, Invitation.to_inherited(random_token(), slot)
-                    yield descriptors
+                with port.make_send() as right, registered(right) as lent:
+                    self._offer = port, Invitation.to_inherited(random_token(), lent.slot)
+                    yield lent.descriptors
+                if lent.lost:
+                    raise HandshakeError(_LOST)
         except BaseException:
             self._offer = None
             port.close()

@@ -19,6 +19,7 @@ import struct
 from ._child_port import CancelToken, PeerGone
 from ._deadline import Deadline, check_cancelled, wait_for
 from ._errors import HandshakeError
+from ._registered import SLOTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 # BOOTSTRAP_MAX_NAME_LEN is 128, the terminating NUL included.
 LONGEST_NAME = 127
-# Mach has no more.
-REGISTERED_PORTS = 3
 HANDED_OVER = "org.child-port.handed-over"
 INHERITED_NAMES = "org.child-port.inherited."
 LAST_GASP_S = 1.0
@@ -51,7 +50,7 @@ class Invitation:
     @property
     def slot(self) -> int | None:
         """Which registered port it is to, None if it is to a service."""
-        for slot in range(REGISTERED_PORTS):
+        for slot in SLOTS:
             if self.service_name == f"{INHERITED_NAMES}{slot}":
                 return slot
         return None

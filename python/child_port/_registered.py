@@ -3,6 +3,10 @@
 They need no service name, and so no leave to register one. What is registered is the process's own
 matter, and anything in it may rely on that: each use here takes one slot for the time of one spawn
 and puts back what was there, and the two others stay as they are.
+
+Slot 0 is never used. On macOS it is libxpc's: before a fork libxpc puts the process's way to
+launchd there, and the forked process takes what it finds there for that. The other slots are empty
+then, so who starts the child has to see to it that there is no fork: _posix_spawn.
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ from ._child_port import (
     registered_replace,
 )
 
+SLOTS = (1, 2)
+
 # Whatever is started meanwhile inherits the right as well, so one at a time. Without the token it
 # is of no use.
 _lock = threading.RLock()
@@ -34,13 +40,13 @@ os.register_at_fork(after_in_child=_new_lock_in_forked_child)
 
 
 def _slot_to_use() -> int:
-    """The first that is free, or else the last."""
+    """The first of ours that is free, or else the last."""
     with ExitStack() as rights:
         found = registered_lookup()
         for right in found:
             if right is not None:
                 rights.enter_context(right)
-        return found.index(None) if None in found else len(found) - 1
+        return next((slot for slot in SLOTS if found[slot] is None), SLOTS[-1])
 
 
 def _put(slot: int, right: SendRight | None) -> None:
@@ -50,8 +56,21 @@ def _put(slot: int, right: SendRight | None) -> None:
         dropped.close()
 
 
-def _put_back(slot: int, ours: int, previous: SendRight | None) -> None:
-    """Register what was there before, unless somebody has registered something else meanwhile."""
+class Lent:
+    """The slot that has a right during a block, and the descriptors to pass on for it."""
+
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+        self.descriptors: tuple[int, ...] = ()
+        self.lost = False
+        """After the block: the right was no longer there. What was started may be without it."""
+
+
+def _put_back(slot: int, ours: int, previous: SendRight | None) -> bool:
+    """Register what was there before, unless somebody has registered something else meanwhile.
+
+    Was our own right still there?
+    """
     with ExitStack() as rights:
         if previous is not None:
             rights.enter_context(previous)
@@ -62,26 +81,28 @@ def _put_back(slot: int, ours: int, previous: SendRight | None) -> None:
         now = found[slot]
         if now is None or now.name == ours:
             _put(slot, previous)
+        return now is not None and now.name == ours
 
 
 @contextmanager
-def registered(right: SendRight) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """What is started during the block inherits the right: its slot, and descriptors to pass on.
+def registered(right: SendRight) -> Iterator[Lent]:
+    """What is started during the block inherits the right, which must stay open for so long.
 
-    The right must stay open during the block. Other threads' blocks wait for this one's end.
+    Other threads' blocks wait for this one's end.
     """
     pid = os.getpid()
     with _lock:
-        slot = _slot_to_use()
-        previous = registered_replace(slot, right)
+        lent = Lent(_slot_to_use())
+        previous = registered_replace(lent.slot, right)
         ours = right.name
         try:
-            yield slot, registered_descriptors()
+            lent.descriptors = registered_descriptors()
+            yield lent
         finally:
             # A process forked in the block has inherited the right and is here to use it. What was
             # there before has no name in it.
             if os.getpid() == pid:
-                _put_back(slot, ours, previous)
+                lent.lost = not _put_back(lent.slot, ours, previous)
 
 
 def take(slot: int) -> SendRight | None:

@@ -39,6 +39,13 @@ class Popen(subprocess.Popen[AnyStr]):
         but processes in between must not replace those ports, nor, on Linux, close descriptors.
         "auto": by a name, and by inheritance where policy refuses the name (in a sandbox).
 
+    On macOS every fork empties the registered ports, so a child that inherits its right is started
+    by posix_spawn. That has no cwd, preexec_fn, start_new_session, process_group, user, group,
+    extra_groups and umask: ValueError. close_fds does not count there: what is inheritable, which
+    Python's descriptors are not by themselves, goes to the child. A fork elsewhere in this process
+    at that moment, in a process in between, or in the child before it checks in takes the right
+    away; the child then gets HandshakeError.
+
     Raises what bootstrap.check_in raises (NotPrivileged for "bootstrap" in a sandbox, which says
     how to grant it) besides what subprocess.Popen does.
 
@@ -108,11 +115,10 @@ class Popen(subprocess.Popen[AnyStr]):
         check_transport(transport)
         link: ChildLink = ChildLink(transport)
         try:
-            options["env"] = link.environment(env, pinned)
-            fds: tuple[int, ...]  # else mypy's inference of the overloads goes round in a circle
-            with link.spawning() as fds:
-                options["pass_fds"] = (*pass_fds, *fds)
-                super().__init__(args, text=text, encoding=encoding, shell=shell, **options)
+            child_env = link.environment(env, pinned)
+            options = {**options, "env": child_env, "pass_fds": pass_fds, "shell": shell}
+            with link.spawning(args, options) as options:
+                super().__init__(args, text=text, encoding=encoding, **options)
             link.started(self.pid, pinned)
         except BaseException:
             link.close()

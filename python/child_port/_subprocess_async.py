@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import types
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from contextlib import suppress
@@ -183,15 +184,17 @@ class Process:
 @types.coroutine
 def _start_within(
     link: ChildLink,
-    start: Callable[[tuple[int, ...]], Coroutine[Any, Any, Result]],
+    command: Any,
+    options: Mapping[str, Any],
+    start: Callable[..., Coroutine[Any, Any, Result]],
 ) -> Generator[Any, Any, Result]:
-    """Await what `start` makes, with its first step inside link.spawning().
+    """Await what `start` makes of the options, with its first step inside link.spawning().
 
     That step starts the process: event loops do so before they wait for anything. The block must
     not last longer, for it holds up everybody in this process who starts a child.
     """
-    with link.spawning() as fds:
-        steps = start(fds)
+    with link.spawning(command, options) as to_use:
+        steps = start(**to_use)
         try:
             awaited = steps.send(None)
         except StopIteration as over:
@@ -210,6 +213,17 @@ def _start_within(
             return result
 
 
+def _check_loop(link: ChildLink) -> None:
+    """Another loop's own way of starting programs is none that _posix_spawn could change."""
+    loop = asyncio.get_running_loop()
+    if link.must_not_fork and not isinstance(loop, asyncio.SelectorEventLoop):
+        raise ValueError(
+            f"on macOS {type(loop).__module__} cannot start a child that inherits the right to its "
+            "parent's port: it forks, which takes the right away, or passes no descriptors on; use "
+            'transport="bootstrap", or asyncio\'s own event loop'
+        )
+
+
 async def create_subprocess_exec(
     program: Any,
     *args: Any,
@@ -222,19 +236,16 @@ async def create_subprocess_exec(
     """Start a child that calls check_in_to_parent() or receive_from_parent(), in asyncio.
 
     Takes what asyncio.create_subprocess_exec takes, and pinned and transport as Popen does; raises
-    what these two raise.
+    what these two raise. A child that inherits its right on macOS cannot be started by uvloop:
+    ValueError.
     """
     check_transport(transport)
     link = ChildLink(transport)
     try:
-        child_env = link.environment(env, pinned)
-
-        def start(fds: tuple[int, ...]) -> Coroutine[Any, Any, asyncio.subprocess.Process]:
-            return asyncio.create_subprocess_exec(
-                program, *args, env=child_env, pass_fds=(*pass_fds, *fds), **options
-            )
-
-        process: asyncio.subprocess.Process = await _start_within(link, start)
+        _check_loop(link)
+        options |= {"env": link.environment(env, pinned), "pass_fds": pass_fds}
+        start = functools.partial(asyncio.create_subprocess_exec, program, *args)
+        process: asyncio.subprocess.Process = await _start_within(link, program, options, start)
         link.started(process.pid, pinned)
     except BaseException:
         link.close()

@@ -11,6 +11,7 @@ The token, and who may know it, is the same for both.
 from __future__ import annotations
 
 import errno
+import sys
 
 from . import bootstrap
 from ._child_port import (
@@ -43,6 +44,13 @@ GRANT_LOOK_UP = (
     "this process may not look a service name up. A sandbox profile grants it with "
     f'(allow mach-lookup (global-name-prefix "{SERVICE_NAMES}")); or let whoever starts it '
     'choose transport="inherited", which needs no name'
+)
+
+# Before each, libxpc registers one port of its own and nothing else: see _registered.
+_WHY_NOT = (
+    "a fork took it away, by the process that started this one, by one in between, or by this one; "
+    if sys.platform == "darwin"
+    else ""
 )
 
 
@@ -103,7 +111,7 @@ def find(invitation: Invitation, deadline: Deadline, cancel: CancelToken | None)
     if right is None:
         raise HandshakeError(
             f"this process has not inherited the right to its server (registered port "
-            f"{invitation.slot}): it was started outside Handshake.inheriting(), a process in "
-            "between closed its descriptors, or the server is gone"
+            f"{invitation.slot}): {_WHY_NOT}it was started outside Handshake.inheriting(), a "
+            "process in between closed its descriptors, or the server is gone"
         )
     return right

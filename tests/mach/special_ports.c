@@ -1,6 +1,13 @@
-/* The bootstrap special port and the registered ports of this task (part E of the rest). */
+/* The bootstrap special port and the registered ports of this task (part E of the rest).
+ *
+ * The kernel passes both on to a program that is started and to a process that is forked. But on
+ * macOS libc's fork has registered something else first: libSystem_atfork_prepare (Apple's
+ * Libsystem, init.c) calls libxpc, which registers the one port that it needs. So what the kernel
+ * does with registered ports is asked with posix_spawn, and what is left after a fork is a case of
+ * its own. */
 #include "peers.h"
 
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,17 +98,21 @@ CASE(two_process_the_bootstrap_port_is_inherited_over_fork)
     peer_join(peer);
 }
 
-/* The program that the exec cases start: this one, as the case `_exec_ed_peer`. */
-static void exec_self(void)
+extern char **environ;
+
+/* Starts this program, as one of the cases whose names begin with an underscore. */
+static pid_t spawn_self(const char *name)
 {
-    const char *self = getenv("MACH_SELF"), *run = getenv("MACH_RUN");
-    char command[4096];
-    snprintf(command, sizeof command, "exec %s \"$0\" --run _exec_ed_peer", run ? run : "");
-    execl("/bin/sh", "sh", "-c", command, self, (char *)NULL);
-    _exit(126);
+    const char *run = getenv("MACH_RUN");
+    char command[4096], *arguments[] = {"sh", "-c", command, getenv("MACH_SELF"), NULL};
+    pid_t peer = 0;
+    snprintf(command, sizeof command, "exec %s \"$0\" --run %s", run ? run : "", name);
+    fflush(stdout);
+    NEED(posix_spawn(&peer, "/bin/sh", NULL, NULL, arguments, environ) == 0);
+    return peer;
 }
 
-CASE(_exec_ed_peer)
+CASE(_spawned_peer)
 {
     mach_port_t home = get_bootstrap();
     NEED(MACH_PORT_VALID(home));
@@ -114,15 +125,13 @@ CASE(_exec_ed_peer)
     IS_OK(post(ports[1], COPY_SEND, 22));
 }
 
-CASE(two_process_special_and_registered_ports_are_inherited_over_exec)
+CASE(two_process_special_and_registered_ports_are_inherited_by_a_program)
 {
     mach_port_t home = make_port_with_sends(1), before = get_bootstrap();
     mach_port_t ports[3] = {MACH_PORT_NULL, home, MACH_PORT_NULL};
     IS_OK(set_bootstrap(home));
     IS_OK(mach_ports_register(TASK, ports, 3));
-    pid_t peer = fork();
-    if (peer == 0)
-        exec_self();
+    pid_t peer = spawn_self("_spawned_peer");
     IS_OK(set_bootstrap(before));
     IS(take_id(home), 21);
     IS(take_id(home), 22);
@@ -222,26 +231,53 @@ CASE(a_registered_port_that_died_is_looked_up_as_dead)
     is_registered(MACH_PORT_DEAD, MACH_PORT_NULL, MACH_PORT_NULL);
 }
 
-static void use_the_registered_ports(mach_port_t home)
+CASE(_spawned_peer_that_registers)
 {
     mach_port_array_t ports = NULL;
     mach_msg_type_number_t count = 0;
     NEED_OK(mach_ports_lookup(TASK, &ports, &count));
     IS(count, 3);
-    IS(ports[0], MACH_PORT_NULL);
+    IS(ports[1], MACH_PORT_NULL);
     IS_OK(post(ports[2], COPY_SEND, 61));
     IS_OK(mach_ports_register(TASK, NULL, 0));
-    IS_OK(post(home, COPY_SEND, 62));
+    IS_OK(post(ports[2], COPY_SEND, 62));
 }
 
-CASE(two_process_registered_ports_are_inherited_over_fork_and_a_childs_change_stays_there)
+CASE(two_process_a_program_inherits_registered_ports_and_its_change_stays_there)
 {
-    mach_port_t home = make_port(), port = make_port_with_sends(1);
+    mach_port_t port = make_port_with_sends(1);
     mach_port_t ports[] = {MACH_PORT_NULL, MACH_PORT_NULL, port};
     IS_OK(mach_ports_register(TASK, ports, 3));
-    pid_t peer = peer_start(home, use_the_registered_ports);
+    pid_t peer = spawn_self("_spawned_peer_that_registers");
     IS(take_id(port), 61);
-    IS(take_id(home), 62);
+    IS(take_id(port), 62);
     peer_join(peer);
     is_registered(MACH_PORT_NULL, MACH_PORT_NULL, port);
+}
+
+static void only_slot_0_is_in_use(void)
+{
+    mach_port_array_t ports = NULL;
+    mach_msg_type_number_t count = 0;
+    NEED_OK(mach_ports_lookup(TASK, &ports, &count));
+    IS_TRUE(MACH_PORT_VALID(ports[0]));
+    IS(ports[1], MACH_PORT_NULL);
+    IS(ports[2], MACH_PORT_NULL);
+}
+
+static void look_at_the_registered_ports(mach_port_t home)
+{
+    only_slot_0_is_in_use();
+    IS_OK(post(home, COPY_SEND, 71));
+}
+
+CASE(two_process_a_fork_leaves_only_libxpcs_port_registered)
+{
+    mach_port_t home = make_port(), port = make_port_with_sends(1);
+    mach_port_t ports[] = {port, port, port};
+    IS_OK(mach_ports_register(TASK, ports, 3));
+    pid_t peer = peer_start(home, look_at_the_registered_ports);
+    IS(take_id(home), 71);
+    peer_join(peer);
+    only_slot_0_is_in_use();
 }

@@ -88,9 +88,9 @@ class Finder(MetaPathFinder):
             self._symbols = Symbols(self._shim, self._mach)
         return self._symbols
 
-    def mach(self) -> ctypes.CDLL | None:
-        """The Mach library, if it is in use already."""
-        return self._symbols.mach if self._symbols else None
+    def symbols_in_use(self) -> Symbols | None:
+        """The same, if they are in use already."""
+        return self._symbols
 
     def image(self) -> Loaded:
         """Loaded once in a process: dyld does so too, for all the interpreters in it."""
@@ -107,8 +107,8 @@ class Finder(MetaPathFinder):
         if fullname == EXTENSION:
             return ModuleSpec(fullname, ExtensionLoader(self), origin=self._description.name)
         if fullname == PACKAGE:
-            kqueue.install(lambda: self.symbols().shim)
-            inheritance.install(self.mach)
+            kqueue.install(lambda: self.symbols().shim, lambda: self._symbols is not None)
+            inheritance.install(self.symbols_in_use)
         elif not fullname.startswith(f"{PACKAGE}."):
             return None
         place = self._package.parent.joinpath(*fullname.split("."))

@@ -1,8 +1,12 @@
-"""A program that is started inherits its parent's registered ports, as on macOS.
+"""Starting a program, as on macOS: what it inherits, and what a fork does to that.
 
-There the kernel passes them on, and nobody who starts a program has to know. mach_linux keeps them
-in descriptors, which subprocess would close: here they are added to those that stay open. (exec by
-itself closes none of them.) A Mach library without mach_linux_inherited_fds needs nothing of this.
+The kernel there passes the registered ports on, and nobody who starts a program has to know.
+mach_linux keeps them in descriptors, which subprocess would close: here they are added to those
+that stay open. (exec by itself closes none of them.) A Mach library without
+mach_linux_inherited_fds needs nothing of this.
+
+And what libSystem does before a fork (shim/fork.c) happens whenever the Mac's subprocess would
+fork. Linux's has vfork for that, which is no fork to the C library: here it is not used.
 """
 
 from __future__ import annotations
@@ -11,22 +15,30 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .symbols import Symbols
 
 FDS_TO_KEEP = 3
 """Which argument of _posixsubprocess.fork_exec says what stays open."""
 MOST = 64
 
 
-def install(mach: Callable[[], ctypes.CDLL | None]) -> None:
-    """`mach` gives the library, once it is in this process."""
+def install(symbols: Callable[[], Symbols | None]) -> None:
+    """`symbols` gives the libraries, once they are in this process."""
     import _posixsubprocess
 
     original: Callable[..., int] = _posixsubprocess.fork_exec
 
     def fork_exec(*arguments: Any) -> int:
-        keep = {*arguments[FDS_TO_KEEP], *_inherited(mach())}
-        rest = arguments[FDS_TO_KEEP + 1 :]
+        libraries = symbols()
+        if libraries is not None:
+            # Now, so that the descriptors are those that there will be.
+            libraries.shim.machorun_before_fork()
+        keep = {*arguments[FDS_TO_KEEP], *inherited_descriptors(libraries)}
+        # The last one allows vfork, which runs no handlers.
+        rest = (*arguments[FDS_TO_KEEP + 1 : -1], False)
         return original(*arguments[:FDS_TO_KEEP], tuple(sorted(keep)), *rest)
 
     _posixsubprocess.fork_exec = fork_exec
@@ -38,9 +50,10 @@ def install(mach: Callable[[], ctypes.CDLL | None]) -> None:
         vars(sys.modules["subprocess"]).update(imported)
 
 
-def _inherited(mach: ctypes.CDLL | None) -> list[int]:
-    if mach is None or not hasattr(mach, "mach_linux_inherited_fds"):
+def inherited_descriptors(libraries: Symbols | None) -> list[int]:
+    """Those that hold the registered ports."""
+    if libraries is None or not hasattr(libraries.mach, "mach_linux_inherited_fds"):
         return []
     fds = (ctypes.c_int * MOST)()
-    count = mach.mach_linux_inherited_fds(fds, MOST)
+    count = libraries.mach.mach_linux_inherited_fds(fds, MOST)
     return list(fds[:count])

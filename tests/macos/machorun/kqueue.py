@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import posix
 import select
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -108,9 +109,23 @@ class Queue:
         return result
 
 
-def install(shim: Callable[[], ctypes.CDLL]) -> None:
+def install(shim: Callable[[], ctypes.CDLL], in_use: Callable[[], bool]) -> None:
     import selectors  # noqa: F401 (first, so that it does not choose these)
 
     Queue.shim = staticmethod(shim)
+    if os.close is posix.close:
+        vars(os)["close"] = _closing_queues(shim, in_use)
     for name, value in {"kqueue": Queue, "kevent": Event, **CONSTANTS}.items():
         setattr(select, name, value)
+
+
+def _closing_queues(
+    shim: Callable[[], ctypes.CDLL], in_use: Callable[[], bool]
+) -> Callable[[int], None]:
+    """os.close, with which a kernel queue ends on a Mac: here the shim's has more to close."""
+
+    def close(fd: int) -> None:
+        if not in_use() or not shim().kernel_queue_close(fd):
+            posix.close(fd)
+
+    return close

@@ -8,6 +8,7 @@ from pathlib import Path
 import child_port as cp
 import pytest
 
+from .inheritance import inherited_descriptors
 from .startup import FINDER
 
 FAILS, LEFT_OUT = "fails", "left out"
@@ -74,6 +75,9 @@ def _mark(entry: Entry) -> pytest.MarkDecorator:
 def pytest_configure(config: pytest.Config) -> None:
     if cp.PLATFORM != "darwin":
         raise pytest.UsageError("child_port is not the Mac's")
+    import support  # only now, when pytest has put the folder of the tests into the path
+
+    support.stand_ins = lambda: inherited_descriptors(FINDER.symbols_in_use())
     # These have another name because elsewhere they have nothing to test.
     config.addinivalue_line("python_files", "mac_*.py")
     config.pluginmanager.register(Exceptions(read_entries(LIST.read_text(encoding="utf-8"))))

@@ -351,7 +351,7 @@ EXPORTED int darwin_kevent(int fd, const struct kevent *changes, int change_coun
     return queue_take(fd, ready, count, events);
 }
 
-int kernel_queue_close(int fd)
+EXPORTED int kernel_queue_close(int fd)
 {
     pthread_mutex_lock(&lock);
     struct kernel_queue *queue = queue_find(fd);
