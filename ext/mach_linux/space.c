@@ -405,6 +405,11 @@ void ml_lock(void)
         space_begin();
 }
 
+bool ml_try_lock(void)
+{
+    return pthread_mutex_trylock(&space.mutex) == 0;
+}
+
 void ml_unlock(void)
 {
     pthread_mutex_unlock(&space.mutex);
