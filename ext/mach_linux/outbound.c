@@ -463,27 +463,6 @@ mach_msg_return_t ml_outbound_copyin(struct ml_outbound *out, const mach_msg_hea
 
 /* --- as a memory file ------------------------------------------------------------------------ */
 
-static mach_msg_return_t write_file(int file, const struct ml_outbound *out)
-{
-    for (uint32_t i = 0; i < out->n_pieces; i++) {
-        const uint8_t *at = out->pieces[i].iov_base;
-        for (size_t left = out->pieces[i].iov_len; left != 0;) {
-            ssize_t n = write(file, at, left);
-            if (n < 0 && errno == EINTR)
-                continue;
-            if (n <= 0 && errno == EFAULT)
-                return MACH_SEND_INVALID_MEMORY;
-            if (n <= 0) {
-                ml_refused("write to a memory file", errno);
-                return MACH_SEND_NO_BUFFER;
-            }
-            at += n;
-            left -= (size_t)n;
-        }
-    }
-    return MACH_MSG_SUCCESS;
-}
-
 bool ml_outbound_is_long(const struct ml_outbound *out)
 {
     size_t total = 0;
@@ -494,26 +473,18 @@ bool ml_outbound_is_long(const struct ml_outbound *out)
 
 mach_msg_return_t ml_outbound_spill(struct ml_outbound *out)
 {
-    int file = memfd_create("mach-message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (file < 0) {
-        ml_refused("memfd_create", errno);
-        return MACH_SEND_NO_BUFFER;
-    }
-    mach_msg_return_t mr = write_file(file, out);
-    if (mr == MACH_MSG_SUCCESS && fcntl(file, F_ADD_SEALS, ML_SEALS) != 0) {
-        ml_refused("fcntl(F_ADD_SEALS)", errno);
-        mr = MACH_SEND_NO_BUFFER;
-    }
-    if (mr != MACH_MSG_SUCCESS) {
-        ml_garbage_add(&out->garbage, file);
-        return mr;
-    }
+    int file = ml_packet_file(out->pieces, out->n_pieces);
+    if (file < 0)
+        return errno == EFAULT ? MACH_SEND_INVALID_MEMORY : MACH_SEND_NO_BUFFER;
     /* The packet itself is then the two headers; the file has everything, these included. */
     ((struct ml_wire *)(void *)out->head)->flags |= ML_WIRE_MEMFD;
     out->pieces[0] = (struct iovec){out->head, sizeof(struct ml_wire) + sizeof(mach_msg_header_t)};
     out->n_pieces = 1;
-    out->fds[out->n_fds++] = out->file = file;
-    return mr;
+    ml_lock();
+    out->file = file;
+    ml_unlock();
+    out->fds[out->n_fds++] = file;
+    return MACH_MSG_SUCCESS;
 }
 
 /* --- afterwards ------------------------------------------------------------------------------ */

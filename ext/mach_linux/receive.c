@@ -312,6 +312,12 @@ static void put_bare_header(struct inbound *in, mach_msg_header_t *buffer, mach_
 
 enum taken { TAKEN, EMPTY, LEFT_LARGE, GONE_LARGE, DROPPED, CHANGED, FAILED };
 
+/* The descriptors that a message came with did not fit the table, or it did not fit the memory. */
+static mach_msg_return_t reading_failed(int error)
+{
+    return MACH_RCV_BODY_ERROR | (error == EMFILE ? MACH_MSG_IPC_SPACE : MACH_MSG_IPC_KERNEL);
+}
+
 /* One try at the queue, under its lock. */
 static enum taken take(struct ml_receiver *r, mach_msg_option_t option, mach_msg_size_t size,
                        struct inbound *in, mach_msg_return_t *failure)
@@ -343,17 +349,13 @@ static enum taken take(struct ml_receiver *r, mach_msg_option_t option, mach_msg
     case EBADMSG:
         result = DROPPED;
         break;
-    case EMFILE:
-        *failure = MACH_RCV_BODY_ERROR | MACH_MSG_IPC_SPACE;
-        result = FAILED;
-        break;
     case EPIPE: /* somebody shut the shared sending end down: no message will ever come */
         ml_receiver_severed(r);
         *failure = MACH_RCV_PORT_DIED;
         result = FAILED;
         break;
     default:
-        *failure = MACH_RCV_BODY_ERROR | MACH_MSG_IPC_KERNEL;
+        *failure = reading_failed(error);
         result = FAILED;
         break;
     }
@@ -365,6 +367,13 @@ static enum taken take(struct ml_receiver *r, mach_msg_option_t option, mach_msg
 static bool settle_taken(struct inbound *in, mach_msg_header_t *buffer, mach_msg_option_t option,
                          mach_msg_return_t *result)
 {
+    int error = in->packet.file >= 0 ? ml_packet_load(&in->packet) : 0;
+    if (error != 0) {
+        ml_packet_drop(&in->packet);
+        if (error != EBADMSG)
+            *result = reading_failed(error);
+        return error != EBADMSG;
+    }
     if (!rights_open(in)) {
         *result = MACH_RCV_BODY_ERROR | MACH_MSG_IPC_KERNEL;
         return true;

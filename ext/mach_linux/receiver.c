@@ -552,6 +552,7 @@ static int stash_at(struct ml_stash **where, struct ml_packet *packet)
     *where = s;
     s->packet.heap = NULL;
     packet->n_fds = 0; /* they are the stash's now */
+    packet->file = -1;
     packet->chained = NULL;
     return 0;
 }
