@@ -407,13 +407,16 @@ static bool slot_allocate(struct ml_receiver *r, uint32_t *slot)
     return true;
 }
 
-static void slot_free(struct ml_receiver *r, uint32_t slot)
+/* `over`: its channel is empty and nobody can send there any more. */
+static void slot_free(struct ml_receiver *r, uint32_t slot, bool over)
 {
     struct ml_source *s = &r->sources[slot];
     /* Closing alone would do if nobody else had it. Whoever moved the receive right here may have
      * kept a duplicate, and its hang-up would then be reported for ever. */
     if (r->epoll >= 0)
         (void)epoll_ctl(r->epoll, EPOLL_CTL_DEL, s->fd, NULL);
+    if (!over)
+        ml_channel_end(s->fd); /* what lies behind the one message might close slowly */
     close(s->fd);
     *s = (struct ml_source){.fd = -1, .generation = s->generation + 1, .next_free = r->free_slot};
     r->free_slot = slot;
@@ -437,7 +440,7 @@ bool ml_receiver_add_source(struct ml_receiver *r, int fd, struct ml_garbage *g)
         else
             ok = r->port == NULL || ml_receiver_epoll(r) >= 0;
         if (!ok)
-            slot_free(r, slot);
+            slot_free(r, slot, false);
     } else {
         ml_garbage_add(g, fd);
     }
@@ -471,11 +474,12 @@ kern_return_t ml_receiver_make_send_once(struct ml_receiver *r, struct ml_port *
 /* One send-once channel is ready: its message, or the news that there will be none. */
 static int read_source(struct ml_receiver *r, uint32_t slot, struct ml_packet *packet)
 {
-    int error = ml_packet_read(r->sources[slot].fd, packet);
+    bool over;
+    int error = ml_packet_read_only(r->sources[slot].fd, packet, &over);
     if (error == EAGAIN)
         return EAGAIN;
     /* A packet that was no message uses the right up as a message would. */
-    slot_free(r, slot);
+    slot_free(r, slot, over);
     if (error == EPIPE || error == EBADMSG)
         error = ml_packet_make_kernel(packet, MACH_NOTIFY_SEND_ONCE) ? 0 : ENOMEM;
     packet->via = MACH_MSG_TYPE_PORT_SEND_ONCE;
