@@ -49,6 +49,7 @@ int ml_deadline_left(ml_deadline deadline)
 static mach_msg_return_t wait_for_room(int tx, mach_msg_option_t option, ml_deadline deadline,
                                        int *slice)
 {
+    /* A descriptor of −1 is none: then this is a mere sleep. */
     int left = ml_deadline_left(deadline);
     if (left == 0)
         return MACH_SEND_TIMED_OUT;
@@ -84,7 +85,11 @@ static mach_msg_return_t transmit(const struct ml_outbound *out, mach_msg_option
             slice = 8;
             break;
         case EAGAIN:
-            break;
+            if (out->destination.port->kind != ML_SEND_ONCE)
+                break;
+            /* There is always room for the one message: whoever gave the right used it up before.
+             */
+            /* fall through */
         case EPIPE:
         case ECONNRESET:
         case ENOTCONN:
@@ -102,7 +107,8 @@ static mach_msg_return_t transmit(const struct ml_outbound *out, mach_msg_option
         mach_msg_return_t mr =
             error == ETOOMANYREFS && deadline != ML_FOREVER && ml_deadline_left(deadline) == 0
                 ? MACH_SEND_TIMED_OUT
-                : wait_for_room(tx, option, deadline, &slice);
+                /* The queue has room, so it would be no wait. */
+                : wait_for_room(error == ETOOMANYREFS ? -1 : tx, option, deadline, &slice);
         if (mr != MACH_MSG_SUCCESS)
             return mr;
     }
