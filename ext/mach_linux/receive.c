@@ -21,11 +21,16 @@
 
 #define RIGHTS_MAX (ML_FDS_MAX + 1)
 
-/* Packets that are no messages are dropped; so many of them end a receive that should not wait. */
+/* Packets that are no messages are dropped; so many of them end a receive that should not wait. So
+ * do as many looks at members of a set that have nothing after all. A member that has so few has
+ * had its turn: the others may have messages. */
 #define DROPS_MAX 1000u
+#define DROPS_A_TURN 32u
 
 struct inbound {
     struct ml_packet packet;
+    unsigned dropped; /* before it, in this call */
+    bool unowned;     /* it came with descriptors, which are counted: see forks.h */
     uint32_t seqno;
     struct ml_receiver_identity port; /* that it came to */
     uint32_t n_rights;
@@ -447,16 +452,16 @@ static mach_msg_return_t wait_for_message(struct ml_receiver *r, mach_msg_option
 
 static mach_msg_return_t receive_from(struct ml_receiver *r, mach_msg_header_t *buffer,
                                       mach_msg_option_t option, mach_msg_size_t size,
-                                      struct inbound *in, ml_deadline deadline)
+                                      struct inbound *in, ml_deadline deadline, unsigned drops_max)
 {
     mach_msg_return_t result = MACH_MSG_SUCCESS;
-    for (unsigned drops = 0;;) {
+    for (const unsigned last = in->dropped + drops_max;;) {
         enum taken taken = take(r, option, size, in, &result);
         if (settle(taken, in, buffer, option, size, &result))
             return result;
         if (taken == EMPTY)
             result = wait_for_message(r, option, deadline);
-        else if (++drops >= DROPS_MAX && ml_deadline_left(deadline) == 0)
+        else if (++in->dropped >= last && ml_deadline_left(deadline) == 0)
             result = MACH_RCV_TIMED_OUT;
         if (result != MACH_MSG_SUCCESS)
             return result;
@@ -475,6 +480,7 @@ mach_msg_return_t ml_receive(mach_msg_header_t *buffer, mach_msg_option_t option
     if (buffer == NULL)
         return MACH_RCV_INVALID_DATA;
     ml_refused_nothing();
+    in.dropped = 0;
     ml_lock();
     struct ml_entry *e = ml_entry_lookup(name);
     if (e != NULL && e->kind == ML_SEND_RECEIVE)
@@ -497,9 +503,9 @@ mach_msg_return_t ml_receive(mach_msg_header_t *buffer, mach_msg_option_t option
             ml_lock();
             in.port = ml_receiver_identify(r);
             ml_unlock();
-            mr = receive_from(r, buffer, option, size, &in, 0);
+            mr = receive_from(r, buffer, option, size, &in, 0, DROPS_A_TURN);
         } else {
-            mr = receive_from(r, buffer, option, size, &in, deadline);
+            mr = receive_from(r, buffer, option, size, &in, deadline, DROPS_MAX);
         }
         /* Another thread may have been quicker, or the member may just have gone; or it has no
          * senders left, which says nothing of the others. */
@@ -509,7 +515,12 @@ mach_msg_return_t ml_receive(mach_msg_header_t *buffer, mach_msg_option_t option
         ml_lock();
         ml_receiver_release(r, &g);
         ml_unlock();
+        ml_garbage_flush(&g);
         r = NULL;
+        if (++in.dropped >= DROPS_MAX && ml_deadline_left(deadline) == 0) {
+            mr = MACH_RCV_TIMED_OUT;
+            break;
+        }
     }
     ml_lock();
     if (r != NULL)
