@@ -218,43 +218,67 @@ static void place_memory(uint8_t *at, const uint8_t *content, bool *full)
     memcpy(at, &d, sizeof d);
 }
 
-static uint8_t *place_array(uint8_t *at, bool *full)
+static void place_array(uint8_t *at, bool *full)
 {
     mach_msg_ool_ports_descriptor_t d;
     memcpy(&d, at, sizeof d);
     d.address = ml_vm_allocate(d.count * sizeof(mach_port_name_t));
-    if (d.address == NULL && d.count != 0) {
-        *full = true;
-        d.count = 0;
-    }
+    *full = *full || (d.address == NULL && d.count != 0);
     d.deallocate = 1;
     memcpy(at, &d, sizeof d);
-    return d.address;
+}
+
+/* Memory of all that came out of line. It takes time, so not with the lock held. False: there was
+ * no room for some of it. */
+static bool place_parts(struct inbound *in)
+{
+    mach_msg_header_t *h = ml_packet_header(&in->packet);
+    const uint8_t *extra = (const uint8_t *)h + h->msgh_size;
+    uint8_t *at = first_descriptor(h);
+    uint32_t count = descriptor_count(h);
+    bool full = false;
+
+    for (uint32_t i = 0; i < count; i++, at += ml_descriptor_size(at)) {
+        const uint8_t *content = extra;
+        (void)look_at(at, &extra);
+        if (ml_descriptor_type(at) == MACH_MSG_OOL_DESCRIPTOR)
+            place_memory(at, content, &full);
+        else if (ml_descriptor_type(at) == MACH_MSG_OOL_PORTS_DESCRIPTOR)
+            place_array(at, &full);
+    }
+    return !full;
+}
+
+static void name_array(struct inbound *in, uint8_t *at, const struct carries *c, uint32_t *next,
+                       bool *full, struct ml_garbage *g)
+{
+    mach_msg_ool_ports_descriptor_t d;
+    memcpy(&d, at, sizeof d);
+    if (d.address != NULL) {
+        name_some(in, c, next, d.address, full, g);
+        return;
+    }
+    for (uint32_t i = 0; i < c->n; i++)
+        if (ml_carry_fds(carry_of(c, i)) != 0)
+            ml_right_destroy(&in->rights[(*next)++], g);
+    d.count = 0;
+    memcpy(at, &d, sizeof d);
 }
 
 static void name_descriptor(struct inbound *in, uint8_t *at, const uint8_t **extra, uint32_t *next,
                             bool *full, struct ml_garbage *g)
 {
-    const uint8_t *content = *extra;
     struct carries c = look_at(at, extra);
 
-    if (ml_descriptor_type(at) == MACH_MSG_OOL_DESCRIPTOR) {
-        place_memory(at, content, full);
-    } else if (ml_descriptor_type(at) == MACH_MSG_OOL_PORTS_DESCRIPTOR) {
-        uint8_t *names = place_array(at, full);
-        if (names != NULL)
-            name_some(in, &c, next, names, full, g);
-        else
-            for (uint32_t i = 0; i < c.n; i++)
-                if (ml_carry_fds(carry_of(&c, i)) != 0)
-                    ml_right_destroy(&in->rights[(*next)++], g);
-    } else {
+    if (ml_descriptor_type(at) == MACH_MSG_OOL_PORTS_DESCRIPTOR) {
+        name_array(in, at, &c, next, full, g);
+    } else if (ml_descriptor_type(at) == MACH_MSG_PORT_DESCRIPTOR) {
         name_some(in, &c, next, at, full, g);
         memset(at + sizeof(mach_port_name_t), 0, 6); /* the pads of a port descriptor */
     }
 }
 
-/* Gives every right its name, in the message's order, and out-of-line parts their memory. False:
+/* Gives out-of-line parts their memory and every right its name, in the message's order. False:
  * there was no room for some of it. */
 static bool name_rights(struct inbound *in)
 {
@@ -263,7 +287,7 @@ static bool name_rights(struct inbound *in)
     const uint8_t *extra = (const uint8_t *)h + h->msgh_size;
     uint8_t *at = first_descriptor(h);
     uint32_t count = descriptor_count(h), next = 0;
-    bool full = false;
+    bool full = count != 0 && !place_parts(in);
 
     if (count != 0 || in->reply.carry != ML_CARRY_NULL) {
         ml_lock();
@@ -276,13 +300,32 @@ static bool name_rights(struct inbound *in)
     return !full;
 }
 
+/* A message that is not delivered: rights that found no room are gone, all else goes with it,
+ * memory also that its receiver would have had to free by itself. */
+static void destroy_named(struct inbound *in)
+{
+    mach_msg_header_t *h = ml_packet_header(&in->packet);
+    uint8_t *at = first_descriptor(h);
+
+    for (uint32_t i = 0, n = descriptor_count(h); i < n; i++, at += ml_descriptor_size(at)) {
+        mach_msg_ool_descriptor_t d;
+        if (ml_descriptor_type(at) != MACH_MSG_OOL_DESCRIPTOR)
+            continue;
+        memcpy(&d, at, sizeof d);
+        d.deallocate = 1;
+        if (d.address == NULL)
+            d.size = 0;
+        memcpy(at, &d, sizeof d);
+    }
+    mach_msg_destroy(h);
+    ml_packet_drop(&in->packet);
+}
+
 static mach_msg_return_t deliver(struct inbound *in, mach_msg_header_t *buffer,
                                  mach_msg_option_t option)
 {
     if (!name_rights(in)) {
-        /* Rights that found no room are gone; those that did are destroyed with the message. */
-        mach_msg_destroy(ml_packet_header(&in->packet));
-        ml_packet_drop(&in->packet);
+        destroy_named(in);
         return MACH_RCV_BODY_ERROR | MACH_MSG_IPC_SPACE;
     }
     mach_msg_header_t *h = ml_packet_header(&in->packet);
