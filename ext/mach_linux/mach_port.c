@@ -191,6 +191,14 @@ kern_return_t mach_port_get_refs(ipc_space_t task, mach_port_name_t name, mach_p
     return e != NULL ? KERN_SUCCESS : KERN_INVALID_NAME;
 }
 
+/* The entry of a name that is about to be given up. Its port's death comes first if somebody asked
+ * to be told of it; who did not cannot tell, and is spared the look. */
+static struct ml_entry *entry_to_give_up(mach_port_name_t name, struct ml_garbage *g)
+{
+    struct ml_entry *e = ml_entry_lookup(name);
+    return e == NULL || e->request == NULL ? e : ml_entry_look(name, g);
+}
+
 kern_return_t mach_port_deallocate(ipc_space_t task, mach_port_name_t name)
 {
     struct ml_garbage g = {0};
@@ -201,7 +209,7 @@ kern_return_t mach_port_deallocate(ipc_space_t task, mach_port_name_t name)
     if (no_right(name))
         return KERN_SUCCESS;
     ml_lock();
-    struct ml_entry *e = ml_entry_lookup(name);
+    struct ml_entry *e = entry_to_give_up(name, &g);
     if (e == NULL) {
         kr = KERN_INVALID_NAME;
     } else if (e->kind == ML_SET || e->kind == ML_ONCE) {
@@ -293,7 +301,7 @@ kern_return_t mach_port_destroy(ipc_space_t task, mach_port_name_t name)
     if (no_right(name))
         return KERN_SUCCESS;
     ml_lock();
-    struct ml_entry *e = ml_entry_lookup(name);
+    struct ml_entry *e = entry_to_give_up(name, &g);
     if (e != NULL)
         ml_entry_destroy(e, &g);
     ml_unlock();

@@ -72,9 +72,28 @@ static void port_hung_up(uint64_t watch, void *context, struct ml_garbage *g)
     struct ml_entry *e = ml_entry_at((uint32_t)(uintptr_t)context);
     if (e->request == NULL || e->request->watch != watch)
         return;
-    if (e->kind == ML_RESERVED)
-        return; /* in a message that may come back; the next look at the name will tell */
+    if (e->kind == ML_RESERVED) {
+        /* In a message that may come back. It would be told again and again until then. */
+        ml_watch_remove(watch);
+        e->request->watch = 0;
+        return;
+    }
     ml_entry_die(e, g);
+}
+
+/* Watches e's port for its request; false: there is no means for it. */
+static bool watch_entry(struct ml_entry *e)
+{
+    uint32_t events = e->port->kind == ML_TASK ? EPOLLIN : 0; /* a hang-up is told unasked */
+    e->request->watch =
+        ml_watch_add(e->port->tx, events, port_hung_up, (void *)(uintptr_t)(ml_entry_name(e) >> 8));
+    return e->request->watch != 0;
+}
+
+void ml_notify_name_back(struct ml_entry *e)
+{
+    if (e->request != NULL && e->request->watch == 0 && e->port->receiver == NULL)
+        (void)watch_entry(e);
 }
 
 /* Consumes the reference to notify. `previous` is the request that it replaces, or NULL. */
@@ -101,14 +120,9 @@ static kern_return_t request_dead_name(struct ml_entry *e, uint32_t sync, struct
     }
     *request = (struct ml_dead_name_request){.notify = notify};
     e->request = request;
-    if (e->port->receiver == NULL) {
-        uint32_t events = e->port->kind == ML_TASK ? EPOLLIN : 0; /* a hang-up is told unasked */
-        request->watch = ml_watch_add(e->port->tx, events, port_hung_up,
-                                      (void *)(uintptr_t)(ml_entry_name(e) >> 8));
-        if (request->watch == 0) {
-            ml_port_release(request_take(e), g);
-            return KERN_RESOURCE_SHORTAGE;
-        }
+    if (e->port->receiver == NULL && !watch_entry(e)) {
+        ml_port_release(request_take(e), g);
+        return KERN_RESOURCE_SHORTAGE;
     }
     return KERN_SUCCESS;
 }
@@ -123,23 +137,11 @@ static void forget_watches(struct ml_receiver *r)
     }
 }
 
-/* Closes the pipes that nobody holds any more; are there senders left? */
 static bool has_senders(struct ml_port *p, struct ml_garbage *g)
 {
-    struct ml_receiver *r = p->receiver;
-    struct ml_entry *e = ml_port_entry(p);
-    unsigned kept = 0;
-
-    for (unsigned i = 0; i < r->n_generations; i++) {
-        if (ml_fd_hung_up(r->generations[i].read_end)) {
-            ml_watch_remove(r->generations[i].watch);
-            ml_garbage_add(g, r->generations[i].read_end);
-        } else {
-            r->generations[kept++] = r->generations[i];
-        }
-    }
-    r->n_generations = kept;
-    return kept != 0 || (e != NULL && e->urefs != 0);
+    const struct ml_entry *e = ml_port_entry(p);
+    ml_receiver_prune(p->receiver, g);
+    return p->receiver->n_generations != 0 || (e != NULL && e->urefs != 0);
 }
 
 void ml_notify_senders_changed(struct ml_port *p, struct ml_garbage *g)

@@ -86,7 +86,7 @@ static kern_return_t copyin_make_send_once(struct ml_entry *e, struct ml_right *
     if (e->port->receiver == NULL)
         return KERN_INVALID_RIGHT;
     right->carry = ML_CARRY_SEND_ONCE;
-    return ml_receiver_make_send_once(e->port->receiver, &right->port, g);
+    return ml_receiver_make_send_once(e->port->receiver, &right->port, &right->key, g);
 }
 
 static kern_return_t copyin_receive(struct ml_entry *e, struct ml_right *right,
@@ -163,6 +163,7 @@ kern_return_t ml_copyin(mach_port_name_t name, mach_msg_type_name_t disposition,
     if (e == NULL)
         return KERN_INVALID_NAME;
     right->origin = name >> 8;
+    right->generation = e->generation;
     kern_return_t kr = copyin_entry(e, disposition, right, g);
     if (kr != KERN_SUCCESS)
         *right = (struct ml_right){.carry = ML_CARRY_NULL, .fds = {-1, -1}};
@@ -171,8 +172,7 @@ kern_return_t ml_copyin(mach_port_name_t name, mach_msg_type_name_t disposition,
 
 /* --- the ways out ---------------------------------------------------------------------------- */
 
-/* The entry that copy-in kept is not needed any more. */
-static void origin_forget(struct ml_right *right, struct ml_garbage *g)
+void ml_right_forget_origin(struct ml_right *right, struct ml_garbage *g)
 {
     if (!right->reserved)
         return;
@@ -182,7 +182,7 @@ static void origin_forget(struct ml_right *right, struct ml_garbage *g)
     right->reserved = false;
 }
 
-static void right_release(struct ml_right *right, struct ml_garbage *g)
+void ml_right_close(struct ml_right *right, struct ml_garbage *g)
 {
     for (int i = 0; i < 2; i++) {
         ml_garbage_add(g, right->fds[i]);
@@ -202,46 +202,35 @@ static void right_release(struct ml_right *right, struct ml_garbage *g)
 
 void ml_right_commit(struct ml_right *right, struct ml_garbage *g)
 {
-    origin_forget(right, g);
+    ml_right_forget_origin(right, g);
     if (right->receiver != NULL)
         ml_receiver_discard(right->receiver, true, g);
     right->receiver = NULL;
-    right_release(right, g);
+    ml_right_close(right, g);
 }
 
 void ml_right_destroy(struct ml_right *right, struct ml_garbage *g)
 {
-    origin_forget(right, g);
+    ml_right_forget_origin(right, g);
     if (right->receiver != NULL) {
         if (right->port != NULL)
             right->port->dead = true;
         ml_receiver_discard(right->receiver, false, g);
     }
     right->receiver = NULL;
-    right_release(right, g);
+    ml_right_close(right, g);
 }
 
-void ml_right_undo(struct ml_right *right, struct ml_garbage *g)
+void ml_right_abandon(struct ml_right *right, struct ml_garbage *g)
 {
-    struct ml_entry *e = ml_entry_at(right->origin); /* looked at only if there is an origin */
-    bool send = right->carry == ML_CARRY_SEND || right->carry == ML_CARRY_TASK;
-
-    if (right->reserved) {
-        ml_entry_bind(e, right->carry == ML_CARRY_SEND_ONCE ? ML_ONCE : ML_SEND_RECEIVE,
-                      right->port);
-        right->port = NULL; /* back with its entry */
-        right->reserved = false;
-        if (right->receiver != NULL)
-            ml_receiver_attach(e->port, right->receiver);
-    } else if (send && right->disposition == MACH_MSG_TYPE_MOVE_SEND) {
-        ml_urefs_add(e, 1);
-    } else if (send && right->disposition == MACH_MSG_TYPE_MAKE_SEND) {
-        right->port->receiver->mscount--;
-    } else if (right->receiver != NULL) {
-        ml_receiver_attach(right->port, right->receiver);
-    }
-    right->receiver = NULL;
-    right_release(right, g);
+    if (right->receiver != NULL)
+        ml_receiver_abandon_moving(right->receiver, g);
+    if (right->live != NULL)
+        ml_live_release(right->live, g);
+    ml_garbage_add(g, right->fds[0]);
+    ml_garbage_add(g, right->fds[1]);
+    if (right->port != NULL && right->port->index == 0) /* else it is closed with its name */
+        ml_port_release(right->port, g);
 }
 
 /* --- copy-out -------------------------------------------------------------------------------- */
@@ -318,7 +307,7 @@ mach_port_name_t ml_copyout(struct ml_right *right, bool *full, struct ml_garbag
         return MACH_PORT_NULL;
     if (right->carry == ML_CARRY_DEAD)
         return MACH_PORT_DEAD;
-    origin_forget(right, g);
+    ml_right_forget_origin(right, g);
     if (right->dead) {
         ml_right_destroy(right, g);
         return MACH_PORT_DEAD;
@@ -342,7 +331,7 @@ mach_port_name_t ml_copyout(struct ml_right *right, bool *full, struct ml_garbag
         break;
     }
     right->port = NULL;
-    right_release(right, g);
+    ml_right_close(right, g);
     if (name == MACH_PORT_NULL)
         *full = true;
     return name;
