@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "forks.h"
 #include "message.h"
 #include "refusal.h"
 #include "sets.h"
@@ -372,7 +373,13 @@ static enum taken take(struct ml_receiver *r, mach_msg_option_t option, mach_msg
 {
     enum taken result = TAKEN;
     pthread_mutex_lock(&r->lock);
+    while (ml_fork_is_near()) {
+        pthread_mutex_unlock(&r->lock);
+        ml_fork_pause();
+        pthread_mutex_lock(&r->lock);
+    }
     if (!r->alive) {
+        in->unowned = false;
         pthread_mutex_unlock(&r->lock);
         return CHANGED;
     }
@@ -407,6 +414,9 @@ static enum taken take(struct ml_receiver *r, mach_msg_option_t option, mach_msg
         result = FAILED;
         break;
     }
+    in->unowned = error == 0 && (in->packet.n_fds != 0 || in->packet.file >= 0);
+    if (in->unowned)
+        ml_unowned_begin();
     pthread_mutex_unlock(&r->lock);
     return result;
 }
@@ -434,8 +444,8 @@ static bool settle_taken(struct inbound *in, mach_msg_header_t *buffer, mach_msg
 }
 
 /* What one try means for the call. True: it is over, with *result. */
-static bool settle(enum taken taken, struct inbound *in, mach_msg_header_t *buffer,
-                   mach_msg_option_t option, mach_msg_size_t size, mach_msg_return_t *result)
+static bool settle_one(enum taken taken, struct inbound *in, mach_msg_header_t *buffer,
+                       mach_msg_option_t option, mach_msg_size_t size, mach_msg_return_t *result)
 {
     switch (taken) {
     case TAKEN:
@@ -461,6 +471,16 @@ static bool settle(enum taken taken, struct inbound *in, mach_msg_header_t *buff
     default:
         return false;
     }
+}
+
+static bool settle(enum taken taken, struct inbound *in, mach_msg_header_t *buffer,
+                   mach_msg_option_t option, mach_msg_size_t size, mach_msg_return_t *result)
+{
+    bool over = settle_one(taken, in, buffer, option, size, result);
+    if (in->unowned)
+        ml_unowned_end();
+    in->unowned = false;
+    return over;
 }
 
 /* --- waiting --------------------------------------------------------------------------------- */

@@ -158,6 +158,8 @@ static mach_msg_return_t send_opened(struct ml_outbound *out, mach_msg_header_t 
         return MACH_MSG_SUCCESS;
     if (mr != MACH_MSG_SUCCESS)
         return mr;
+    /* What copy-in closed is not to wait for the end of a send that may take for ever. */
+    ml_garbage_flush(&out->garbage);
     if (ml_outbound_is_long(out))
         mr = ml_outbound_spill(out);
     if (mr == MACH_MSG_SUCCESS)
@@ -168,6 +170,8 @@ static mach_msg_return_t send_opened(struct ml_outbound *out, mach_msg_header_t 
         if (mr == MACH_MSG_SUCCESS)
             mr = transmit(out, option, deadline, &waited);
     }
+    if (out->memory && (mr == MACH_SEND_TIMED_OUT || mr == MACH_SEND_INTERRUPTED))
+        mr = ml_outbound_copy_memory(out, m, mr);
     ml_lock();
     mr = conclude(out, m, mr, waited);
     ml_unlock();
