@@ -35,6 +35,7 @@ help:
 	@echo 'make bench          medians and ratios against raw sockets (BENCH_ARGS=...)'
 	@echo 'make bench-scaling  what a message costs among up to 10,000 ports (BENCH_ARGS=--write)'
 	@echo 'make fuzz           the packet decoder under libFuzzer (FUZZ_SECONDS=60, FUZZ_CC=clang)'
+	@echo 'make fuzz-mig       the MIG compiler on random interfaces (MIG_FUZZ_EXAMPLES=1000)'
 	@echo 'make lint           ruff, clang-format, clang-tidy, mypy, stubtest, compilers, and the linters of the workflows'
 	@echo 'make warnings       mach_linux by gcc and clang, every warning an error (a part of lint)'
 	@echo 'make format         rewrite to the house style'
@@ -44,6 +45,7 @@ help:
 	@echo 'make test-tsan      the C and Python suites in which threads meet, with the thread sanitizer'
 	@echo 'make mig-parity     the MIG compiler against recorded facts'
 	@echo "make header-parity  the Mach headers against recorded facts"
+	@echo "make sdk-parity     on a Mac: the Mach headers against the SDK's"
 	@echo "make test-macos-binary  the Python suite on the Mac extension's machine code (MACH=...)"
 	@echo 'make cross-macos    the wheels for macOS, built and checked on Linux'
 	@echo 'make docs           the documentation, in build/docs'
@@ -69,6 +71,12 @@ bench-scaling: $(VENV)/built
 # Clang's libFuzzer; the harness needs no .venv.
 fuzz:
 	@"$(PYTHON)" tests/fuzz/harness.py --seconds $(FUZZ_SECONDS)
+
+# How many inputs each test of the MIG compiler tries.
+MIG_FUZZ_EXAMPLES ?= 1000
+fuzz-mig: $(VENV)/tools
+	MIG_FUZZ_EXAMPLES=$(MIG_FUZZ_EXAMPLES) $(PY) -m pytest -q --timeout 0 \
+	    tests/mig/test_mig_fuzz.py tests/mig/test_mig_fuzz_c.py
 
 lint: $(VENV)/built
 	$(PY) -m ruff check .
@@ -100,10 +108,19 @@ format: $(VENV)/tools
 	$(VENV)/bin/clang-format -i $(C_FILES)
 
 mig-parity: $(VENV)/tools
-	$(PY) tests/mig/parity.py
+	$(PY) tests/mig/parity.py $(PARITY_ARGS)
 
 header-parity: $(VENV)/tools
 	$(PY) tests/headers/parity.py
+
+# On a Mac: the same comparison with the headers of the whole SDK, which has those that ziglang lacks.
+sdk-parity: $(VENV)/tools
+	mkdir -p build
+	$(PY) tests/headers/parity.py --only-write build/parity.c
+	for arch in arm64 x86_64; do \
+	    $(CC) -std=gnu11 -arch $$arch -fsyntax-only -Werror=incompatible-pointer-types \
+	        -Wno-deprecated-declarations build/parity.c || exit 1; \
+	done
 
 # The C suites with sanitizers, and with the address sanitizer the Python suite on an extension that has it
 # too. CPython itself is not instrumented, so its own leaks are not looked for; nor is it asked how much
@@ -239,5 +256,5 @@ clean:
 	rm -rf $(VENV) build dist python/*.egg-info
 	find python -name '*.so' -exec rm -f {} +
 
-.PHONY: help demo test fuzz test-asan test-tsan bench bench-scaling lint warnings format mig-parity header-parity mach-check mach-check-musl cross-macos test-macos-binary docs readme build \
+.PHONY: help demo test fuzz fuzz-mig test-asan test-tsan bench bench-scaling lint warnings format mig-parity header-parity sdk-parity mach-check mach-check-musl cross-macos test-macos-binary docs readme build \
     sdist wheels sbom version clean

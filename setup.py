@@ -182,7 +182,12 @@ def extension() -> Extension:
         sources(),
         include_dirs=include,
         define_macros=macros,
-        extra_compile_args=["-std=c11", "-fvisibility=hidden"],
+        # A function that is missing is told here and not by whoever imports the extension.
+        extra_compile_args=[
+            "-std=c11",
+            "-fvisibility=hidden",
+            "-Werror=implicit-function-declaration",
+        ],
         extra_link_args=["-lbsm"] if DARWIN else ["-pthread"],
         depends=sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("ext/**/*.h")),
         py_limited_api=not FREE_THREADED,

@@ -2,23 +2,35 @@
  * SCM_RIGHTS: what the kernel charges for what a port right is made of on Linux. The first
  * descriptor is an end of a Unix socket, the second that of a pipe, as for a send right.
  *
+ * VARIANT 3 is two descriptors from a sender that is not trusted: with each message come the
+ * sender's credentials, and before a descriptor is believed the kernel is asked what mach_linux
+ * cannot do without. It is what the kernel alone charges for a send right.
+ *
  * The sender owns the descriptors and keeps them; the receiver closes each one that arrives. */
 #include "peer.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PAYLOAD = 48, MOST_FDS = 2 };
+enum { PAYLOAD = 48, MOST_FDS = 2, ASKED = 3 };
 
 struct packet {
     char payload[PAYLOAD];
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(MOST_FDS * sizeof(int))];
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(MOST_FDS * sizeof(int)) +
+                                          CMSG_SPACE(sizeof(struct ucred))];
     struct iovec vector;
     struct msghdr header;
 };
+
+static int descriptors(const struct stream *stream)
+{
+    return stream->variant == ASKED ? MOST_FDS : stream->variant;
+}
 
 static void packet_prepare(struct packet *packet, int fds)
 {
@@ -37,13 +49,14 @@ static void send_all(int socket_fd, const struct stream *stream)
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0 || pipe(ends) != 0)
         fail("socketpair");
     const int fds[MOST_FDS] = {pair[0], ends[1]};
-    packet_prepare(&packet, stream->variant);
-    if (stream->variant > 0) {
+    const int count = descriptors(stream);
+    packet_prepare(&packet, count);
+    if (count > 0) {
         struct cmsghdr *rights = CMSG_FIRSTHDR(&packet.header);
         rights->cmsg_level = SOL_SOCKET;
         rights->cmsg_type = SCM_RIGHTS;
-        rights->cmsg_len = CMSG_LEN((size_t)stream->variant * sizeof(int));
-        memcpy(CMSG_DATA(rights), fds, (size_t)stream->variant * sizeof(int));
+        rights->cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
+        memcpy(CMSG_DATA(rights), fds, (size_t)count * sizeof(int));
     }
     for (long sent = 0; sent < stream->warm_up + stream->count; sent++) {
         if (sendmsg(socket_fd, &packet.header, MSG_NOSIGNAL) != PAYLOAD)
@@ -53,14 +66,30 @@ static void send_all(int socket_fd, const struct stream *stream)
     (void)recv(socket_fd, packet.payload, PAYLOAD, 0);
 }
 
-static void receive(int socket_fd, struct packet *packet, int expected)
+/* Which socket is it, is the other one a pipe, has the receiver of the first gone? */
+static void ask(const int fds[MOST_FDS])
 {
+    uint64_t cookie;
+    socklen_t length = sizeof cookie;
+    struct pollfd end = {.fd = fds[0]};
+    if (getsockopt(fds[0], SOL_SOCKET, SO_COOKIE, &cookie, &length) != 0 ||
+        fcntl(fds[1], F_GETPIPE_SZ) < 0 || poll(&end, 1, 0) != 0)
+        fail("ask");
+}
+
+static void receive(int socket_fd, struct packet *packet, const struct stream *stream)
+{
+    const int expected = descriptors(stream);
     packet_prepare(packet, expected);
+    if (stream->variant == ASKED)
+        packet->header.msg_controllen = sizeof packet->control;
     if (recvmsg(socket_fd, &packet->header, MSG_CMSG_CLOEXEC) != PAYLOAD)
         fail("recvmsg");
     if (expected == 0)
         return;
-    const struct cmsghdr *rights = CMSG_FIRSTHDR(&packet->header);
+    struct cmsghdr *rights = CMSG_FIRSTHDR(&packet->header);
+    while (rights != NULL && rights->cmsg_type != SCM_RIGHTS)
+        rights = CMSG_NXTHDR(&packet->header, rights);
     int fds[MOST_FDS];
     size_t size = (size_t)expected * sizeof(int);
     if (rights == NULL || rights->cmsg_len != CMSG_LEN(size)) {
@@ -68,6 +97,8 @@ static void receive(int socket_fd, struct packet *packet, int expected)
         fail("descriptors");
     }
     memcpy(fds, CMSG_DATA(rights), size);
+    if (stream->variant == ASKED)
+        ask(fds);
     for (int i = 0; i < expected; i++)
         close(fds[i]);
 }
@@ -75,11 +106,15 @@ static void receive(int socket_fd, struct packet *packet, int expected)
 static uint64_t receive_all(int socket_fd, const struct stream *stream)
 {
     struct packet packet = {.payload = {0}};
+    const int on = 1;
+    if (stream->variant == ASKED &&
+        setsockopt(socket_fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) != 0)
+        fail("setsockopt");
     for (long i = 0; i < stream->warm_up; i++)
-        receive(socket_fd, &packet, stream->variant);
+        receive(socket_fd, &packet, stream);
     uint64_t start = nanoseconds();
     for (long i = 0; i < stream->count; i++)
-        receive(socket_fd, &packet, stream->variant);
+        receive(socket_fd, &packet, stream);
     return nanoseconds() - start;
 }
 
@@ -87,8 +122,8 @@ int main(int argc, char **argv)
 {
     struct stream stream = stream_arguments(argc, argv);
     int pair[2];
-    if (stream.variant < 0 || stream.variant > MOST_FDS)
-        fail("descriptors: 0 to 2");
+    if (stream.variant < 0 || stream.variant > ASKED)
+        fail("the variants are 0 to 3");
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
         fail("socketpair");
     pid_t sender = fork();

@@ -135,6 +135,76 @@ def handshake() -> draw.Drawing:
     return p.drawing
 
 
+def inherited() -> draw.Drawing:
+    """How a child finds its parent where no name may be registered."""
+    p = Picture(840, 400, "A child inherits the right to check in")
+    p.frame(16, 16, 330, 368, "parent")
+    p.frame(494, 16, 330, 368, "child")
+    p.box(40, 56, 282, 46, BLUE, "1  a port without a name", "the receive right stays here")
+    p.box(
+        40,
+        138,
+        282,
+        64,
+        SAND,
+        "2  registered ports",
+        "a free one of three slots",
+        "has a send right to the port",
+    )
+    p.box(
+        518,
+        138,
+        282,
+        64,
+        SAND,
+        "registered ports",
+        "the child has its own copies,",
+        "from the moment it is started",
+    )
+    p.box(40, 238, 282, 46, BLUE, "4  what was in the slot before", "is put back")
+    p.box(518, 238, 282, 46, GREEN, "5  takes the right out", "of the slot that the pipe says")
+    p.box(40, 318, 282, 46, BLUE, "7  accepts", "the same checks as ever")
+    p.box(518, 318, 282, 46, GREEN, "6  checks in", "the token, and its right")
+    p.line(181, 102, 181, 138)
+    p.arrow(322, 170, 506, 170)
+    p.text(414, 160, "inherited", 12, color=SOFT)
+    p.arrow(322, 220, 506, 220, dashed=True)
+    p.text(414, 210, "3  pipe: token, slot", 12, color=SOFT, halo=True)
+    p.line(181, 202, 181, 238)
+    p.line(659, 202, 659, 238)
+    p.line(659, 284, 659, 318)
+    p.arrow(518, 341, 334, 341)
+    p.text(426, 331, "one Mach message", 12, color=SOFT)
+    return p.drawing
+
+
+def layers() -> draw.Drawing:
+    """What is generated, and what wraps it."""
+    p = Picture(760, 324, "From the interface to Python")
+    p.box(16, 230, 190, 64, SAND, "child_port.defs", "the interface,", "as Crashpad has it")
+    p.arrow(206, 262, 296, 262)
+    p.text(248, 252, "mig", 12, color=SOFT)
+    p.box(310, 230, 205, 64, SAND, "user stub", "packs and sends:", "child_port_check_in()")
+    p.box(
+        539,
+        230,
+        205,
+        64,
+        SAND,
+        "server stub",
+        "checks a message, and calls",
+        "handle_child_port_check_in()",
+    )
+    p.box(
+        310, 124, 434, 64, GREEN, "ext/*.c: the extension", "rights, deadlines, waiting, ownership"
+    )
+    p.box(310, 30, 434, 52, BLUE, "python/child_port", "Server, Handshake, Popen: the protocol")
+    p.line(527, 82, 527, 124)
+    p.arrow(412, 188, 412, 218)
+    p.arrow(641, 230, 641, 200)
+    return p.drawing
+
+
 def port() -> draw.Drawing:
     """What a port is made of on Linux."""
     p = Picture(720, 330, "A port on Linux: two channels between processes")
@@ -164,7 +234,7 @@ def port() -> draw.Drawing:
     return p.drawing
 
 
-PICTURES = {"handshake": handshake, "port": port}
+PICTURES = {"handshake": handshake, "inherited": inherited, "layers": layers, "port": port}
 
 
 def write_all(folder: Path) -> None:

@@ -6,6 +6,8 @@ further lines indented, becomes a list of parameters, and what stands between ``
 
 import re
 
+import signatures
+
 PARAMETER = re.compile(r"^(\w+): (?=\S)")
 
 
@@ -43,4 +45,4 @@ def process(
     app: object, what: str, name: str, value: object, options: object, lines: list[str]
 ) -> None:
     """Sphinx's event autodoc-process-docstring: change the lines in place."""
-    lines[:] = to_rest(lines)
+    lines[:] = to_rest(lines) + signatures.type_line(what, value)

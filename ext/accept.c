@@ -6,10 +6,12 @@
 #include "audit.h"
 #include "check_in_object.h"
 #include "errors.h"
+#include "requests.h"
 #include "right.h"
 #include "server.h"
 #include "wait.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <bsm/libbsm.h>
@@ -18,6 +20,12 @@
  * also behind a stranger's messages. No more can have been queued by then than the highest queue
  * limit there is, so one who keeps sending does not put the end off for ever. */
 #define LAST_PASS_LONGEST MACH_PORT_QLIMIT_MAX
+/* While messages keep coming the wait never blocks, and so does not see the peer's end by itself;
+ * nor may other threads run. Both are seen to once in so many messages: a thread that wants the GIL
+ * keeps it for a while, which after each message would make a pass over the queue a matter of
+ * seconds. */
+#define MESSAGES_BETWEEN_PEER 64
+#define MESSAGES_BETWEEN_BREATHS 16
 #define WAIT_LONGEST_MS (60 * 60 * 1000)
 
 enum ending { ENDING_NONE, ENDING_PEER_GONE, ENDING_TIMED_OUT };
@@ -30,6 +38,7 @@ struct accept_call {
     struct waiter waiter;
     enum ending ending; /* why the pass over the queue that is under way is the last one */
     int last_pass_left;
+    unsigned rejected; /* messages that were no check-in, in this call */
     struct server_call call;
     audit_token_t sender;
     union server_message message;
@@ -73,7 +82,9 @@ static enum verdict message_judge(struct accept_call *accept)
         .expected_pid = core->expected_pid,
         .sender_pid = audit_token_to_pid(accept->sender),
     };
-    return server_dispatch(&accept->call, &accept->message, sender_is_kernel(&accept->sender));
+    bool answer =
+        sender_is_kernel(&accept->sender) && requests_answer(core->state, &accept->message.header);
+    return server_dispatch(&accept->call, &accept->message, answer);
 }
 
 static mach_msg_return_t message_receive(struct accept_call *accept, mach_port_name_t name,
@@ -112,7 +123,7 @@ static enum step step_after(struct accept_call *accept, mach_msg_return_t mr)
     case MACH_RCV_INVALID_NAME: /* it was one when the call began */
     case MACH_RCV_PORT_CHANGED:
     case MACH_RCV_PORT_DIED:
-        error_set_as(accept->core->state, ERROR_PORT_CHANGED, "mach_msg", mr, NULL);
+        error_set_as(accept->core->state, ERROR_PORT_CHANGED, "mach_msg", mr, ADVICE_PORT_CHANGED);
         return STEP_FAILED;
     case MACH_RCV_BODY_ERROR: /* the message came without some of its rights */
         mach_msg_destroy(&accept->message.header);
@@ -152,15 +163,53 @@ static enum step accept_block(struct accept_call *accept, mach_port_name_t name)
 
 /* After a message that was no check-in: signals, and a chance for other threads, so that a flood of
  * them holds nobody up. 0, or -1 with an exception. */
-static int accept_breathe(void)
+static int accept_breathe(struct accept_call *accept)
 {
-    Py_BEGIN_ALLOW_THREADS Py_END_ALLOW_THREADS return PyErr_CheckSignals();
+    if (++accept->rejected % MESSAGES_BETWEEN_BREATHS == 0) {
+        Py_BEGIN_ALLOW_THREADS Py_END_ALLOW_THREADS
+    }
+    return PyErr_CheckSignals();
 }
 
 static PyObject *accept_result(struct accept_call *accept)
 {
     return check_in_object_steal(accept->core->state, accept->call.port, accept->call.disposition,
                                  accept->call.token_carried, &accept->sender);
+}
+
+/* What has been rejected so far, for an error that tells of no check-in: most often it is the
+ * answer to why there was none. NULL: nothing, or that some were accepted shows that it is not. */
+static const char *rejected_note(struct server_core *core, char *note, size_t size)
+{
+    uint64_t senders = atomic_load(&core->counts[VERDICT_WRONG_SENDER]);
+    uint64_t tokens = atomic_load(&core->counts[VERDICT_BAD_TOKEN]);
+    if (atomic_load(&core->counts[VERDICT_ACCEPTED]) != 0 || (senders == 0 && tokens == 0))
+        return NULL;
+    int length = snprintf(note, size, "no check-in was accepted; rejected:");
+    if (senders != 0)
+        length += snprintf(note + length, size - (size_t)length,
+                           " %llu from another process than the expected %lld (with Popen, pass "
+                           "pinned=False if the command starts the real child)%s",
+                           (unsigned long long)senders, (long long)core->expected_pid,
+                           tokens != 0 ? "," : "");
+    if (tokens != 0)
+        snprintf(note + length, size - (size_t)length, " %llu with a wrong token",
+                 (unsigned long long)tokens);
+    return note;
+}
+
+static void accept_set_ending(struct accept_call *accept)
+{
+    struct module_state *state = accept->core->state;
+    char note[256], text[384];
+    const char *rejected = rejected_note(accept->core, note, sizeof note);
+    if (accept->ending == ENDING_TIMED_OUT) {
+        error_set(state, "mach_msg", MACH_RCV_TIMED_OUT, rejected);
+        return;
+    }
+    snprintf(text, sizeof text, "the peer died, or closed its end, before it checked in%s%s",
+             rejected ? "; " : "", rejected ? rejected : "");
+    error_set_plain(state, ERROR_PEER_GONE, text);
 }
 
 static bool accept_peer_is_gone(struct accept_call *accept)
@@ -177,22 +226,20 @@ static int accept_check_end(struct accept_call *accept, enum step step)
     if (cancel_check(state, accept->cancel) < 0)
         return -1;
     if (accept->ending == ENDING_NONE) {
-        if (!deadline_passed(accept->deadline))
-            return 0;
+        bool passed = deadline_passed(accept->deadline);
+        bool look = step == STEP_AGAIN && accept->rejected % MESSAGES_BETWEEN_PEER == 0;
         /* Polling, too, tells of the peer's death, and what it sent before comes first. */
-        if (accept_peer_is_gone(accept)) {
+        if ((passed || look) && accept_peer_is_gone(accept)) {
             accept_last_pass(accept, ENDING_PEER_GONE);
             return 0;
         }
+        if (!passed)
+            return 0;
         accept_last_pass(accept, ENDING_TIMED_OUT);
     }
     if (step != STEP_EMPTY && accept->last_pass_left-- > 0)
         return 0;
-    if (accept->ending == ENDING_PEER_GONE)
-        error_set_plain(state, ERROR_PEER_GONE,
-                        "the peer died, or closed its end, before it checked in");
-    else
-        error_set(state, "mach_msg", MACH_RCV_TIMED_OUT, NULL);
+    accept_set_ending(accept);
     return -1;
 }
 
@@ -211,7 +258,7 @@ static PyObject *accept_run(struct accept_call *accept)
             return accept_result(accept);
         if (step == STEP_FAILED)
             return NULL;
-        if (step != STEP_EMPTY && accept_breathe() < 0)
+        if (step != STEP_EMPTY && accept_breathe(accept) < 0)
             return NULL;
         if (accept_check_end(accept, step) < 0)
             return NULL;
@@ -230,6 +277,7 @@ PyObject *server_accept(struct server_core *core, const struct accept_request *r
     accept.deadline = request->deadline;
     accept.ending = ENDING_NONE;
     accept.last_pass_left = 0;
+    accept.rejected = 0;
     if (right_pin(accept.port, &name) < 0) /* ValueError if it is closed already */
         return NULL;
     right_unpin(accept.port);

@@ -8,11 +8,17 @@
 #include <servers/bootstrap.h>
 
 #include "args.h"
+#include "cancel.h"
+#include "deadline.h"
 #include "errors.h"
+#include "look_up.h"
 #include "right.h"
 
 /* The bootstrap server's limit counts the NUL; it cuts longer names off without a word. */
 #define SERVICE_NAME_LONGEST 127
+/* The answer to a look-up comes from another process: a poll, too, gives it the time that takes. */
+#define ANSWER_LEAST_MS 250
+#define WAIT_LONGEST_MS (60 * 60 * 1000)
 
 static const char *service_name_from_argument(PyObject *object)
 {
@@ -33,32 +39,15 @@ static const char *service_name_from_argument(PyObject *object)
     return name;
 }
 
-typedef kern_return_t (*bootstrap_call)(mach_port_t bootstrap, const char *name,
-                                        mach_port_t *service);
-
-static kern_return_t call_check_in(mach_port_t bootstrap, const char *name, mach_port_t *service)
-{
-    return bootstrap_check_in(bootstrap, name, service);
-}
-
-static kern_return_t call_look_up(mach_port_t bootstrap, const char *name, mach_port_t *service)
-{
-    kern_return_t kr = bootstrap_look_up(bootstrap, name, service);
-    /* The service died while the reply was on its way. */
-    if (kr == KERN_SUCCESS && !MACH_PORT_VALID(*service))
-        kr = BOOTSTRAP_UNKNOWN_SERVICE;
-    return kr;
-}
-
-/* Both calls ask another process and may wait for it: without the GIL. */
-static kern_return_t bootstrap_ask(bootstrap_call call, const char *name, mach_port_t *service)
+/* It asks another process and may wait for it: without the GIL. */
+static kern_return_t bootstrap_claim(const char *name, mach_port_t *service)
 {
     kern_return_t kr;
     mach_port_t bootstrap = MACH_PORT_NULL;
     Py_BEGIN_ALLOW_THREADS kr =
         task_get_special_port(mach_task_self(), TASK_BOOTSTRAP_PORT, &bootstrap);
     if (kr == KERN_SUCCESS) {
-        kr = call(bootstrap, name, service);
+        kr = bootstrap_check_in(bootstrap, name, service);
         (void)mach_port_deallocate(mach_task_self(), bootstrap);
     }
     Py_END_ALLOW_THREADS return kr;
@@ -77,7 +66,7 @@ static PyObject *check_in(PyObject *module, PyObject *argument)
     mach_port_t service = MACH_PORT_NULL;
     if (!name)
         return NULL;
-    kern_return_t kr = bootstrap_ask(call_check_in, name, &service);
+    kern_return_t kr = bootstrap_claim(name, &service);
     if (kr != KERN_SUCCESS)
         return error_set(state, "bootstrap_check_in", kr, NULL);
     struct right *right = right_steal(state, RIGHT_RECEIVE, service);
@@ -86,26 +75,95 @@ static PyObject *check_in(PyObject *module, PyObject *argument)
     return (PyObject *)right;
 }
 
-PyDoc_STRVAR(doc_look_up, "bootstrap_look_up($module, name, /)\n--\n\n"
-                          "A new SendRight to the service of that name (bootstrap_look_up).\n\n"
-                          "UnknownService if nobody serves it, or its owner has just died.");
+struct look_up_call {
+    struct module_state *state;
+    const char *name;
+    struct cancel_token *cancel;
+    deadline_t deadline;
+};
 
-static PyObject *look_up(PyObject *module, PyObject *argument)
+static int look_up_parse(struct look_up_call *call, PyObject *const *args, Py_ssize_t nargs,
+                         PyObject *kwnames)
 {
-    struct module_state *state = state_of_module(module);
-    const char *name = service_name_from_argument(argument);
+    enum { NAME, TIMEOUT, CANCEL, TOTAL };
+    static const char *const names[TOTAL] = {"name", "timeout", "cancel"};
+    static const struct parameters parameters = {"bootstrap_look_up", names, TOTAL, 1, 1};
+    PyObject *given[TOTAL];
+    if (args_parse(&parameters, args, nargs, kwnames, given) < 0 ||
+        !(call->name = service_name_from_argument(given[NAME])) ||
+        cancel_from_argument(call->state, given[CANCEL], &call->cancel) < 0 ||
+        deadline_from_timeout(given[TIMEOUT], &call->deadline) < 0)
+        return -1;
+    call->deadline = deadline_not_before(call->deadline, ANSWER_LEAST_MS);
+    return cancel_check(call->state, call->cancel);
+}
+
+/* Waits for the answer once, without the GIL. */
+static kern_return_t look_up_step(const struct look_up_call *call, struct look_up *look_up,
+                                  mach_port_t *service)
+{
+    uint32_t left = deadline_left_ms(call->deadline, WAIT_LONGEST_MS);
+    int cancel_fd = cancel_descriptor(call->cancel);
+    kern_return_t kr;
+    Py_BEGIN_ALLOW_THREADS kr = look_up_wait(look_up, cancel_fd, left, service);
+    Py_END_ALLOW_THREADS
+        /* The service died while the reply was on its way. */
+        if (kr == KERN_SUCCESS && !MACH_PORT_VALID(*service)) return BOOTSTRAP_UNKNOWN_SERVICE;
+    return kr;
+}
+
+/* After a step that brought no service: 0 to wait again, -1 with the exception. */
+static int look_up_check_end(const struct look_up_call *call, kern_return_t kr)
+{
+    if (kr != MACH_RCV_TIMED_OUT && kr != MACH_RCV_INTERRUPTED) {
+        error_set(call->state, "bootstrap_look_up", kr, NULL);
+        return -1;
+    }
+    if (PyErr_CheckSignals() < 0 || cancel_check(call->state, call->cancel) < 0)
+        return -1;
+    if (!deadline_passed(call->deadline))
+        return 0;
+    error_set_as(call->state, ERROR_TIMED_OUT, "bootstrap_look_up", MACH_RCV_TIMED_OUT,
+                 "a process has checked this name in, but does not answer; it may be stopped");
+    return -1;
+}
+
+/* The service's send right, which the caller owns; MACH_PORT_NULL with the exception. */
+static mach_port_t look_up_run(const struct look_up_call *call)
+{
+    struct look_up look_up;
     mach_port_t service = MACH_PORT_NULL;
-    if (!name)
+    kern_return_t kr;
+    look_up_init(&look_up, call->name);
+    do {
+        kr = look_up_step(call, &look_up, &service);
+    } while (kr != KERN_SUCCESS && look_up_check_end(call, kr) == 0);
+    look_up_release(&look_up);
+    return kr == KERN_SUCCESS ? service : MACH_PORT_NULL;
+}
+
+PyDoc_STRVAR(
+    doc_look_up,
+    "bootstrap_look_up($module, /, name, *, timeout=None, cancel=None)\n--\n\n"
+    "A new SendRight to the service of that name (bootstrap_look_up).\n\n"
+    "UnknownService if nobody serves it, or its owner has just died; TimedOut if its owner\n"
+    "does not answer; Cancelled. macOS's call takes no deadline.");
+
+static PyObject *look_up(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                         PyObject *kwnames)
+{
+    struct look_up_call call = {.state = state_of_module(module)};
+    if (look_up_parse(&call, args, nargs, kwnames) < 0)
         return NULL;
-    kern_return_t kr = bootstrap_ask(call_look_up, name, &service);
-    if (kr != KERN_SUCCESS)
-        return error_set(state, "bootstrap_look_up", kr, NULL);
-    return (PyObject *)right_steal(state, RIGHT_SEND, service);
+    mach_port_t service = look_up_run(&call);
+    if (service == MACH_PORT_NULL)
+        return NULL;
+    return (PyObject *)right_steal(call.state, RIGHT_SEND, service);
 }
 
 static PyMethodDef bootstrap_functions[] = {
     {"bootstrap_check_in", check_in, METH_O, doc_check_in},
-    {"bootstrap_look_up", look_up, METH_O, doc_look_up},
+    {"bootstrap_look_up", METHOD(look_up), METH_FASTCALL | METH_KEYWORDS, doc_look_up},
     {NULL, NULL, 0, NULL},
 };
 

@@ -2,7 +2,10 @@
  * flag is set, for waits that sleep in the kernel.
  *
  * The token owns its descriptors. In the child of a fork they are still shared with the parent, so
- * an inherited token is never written to there and cannot be waited with. */
+ * an inherited token is never written to there and cannot be waited with.
+ *
+ * A token that is made of others owns a reference to each, and one more descriptor that is readable
+ * when its own or one of theirs is: so nobody has to tell it that they were cancelled. */
 #include "cancel.h"
 
 #include "errors.h"
@@ -15,11 +18,31 @@ struct cancel_token {
     uint32_t generation;
     _Atomic(bool) cancelled;
     int ends[2];
+    PyObject *others; /* a tuple of tokens; NULL: none */
+    int joined;       /* readable with ends[0] and those of the others; -1: there are none */
 };
 
 static bool cancel_is_stale(const struct cancel_token *token)
 {
     return token->generation != atomic_load(&token->state->generation);
+}
+
+static Py_ssize_t other_count(const struct cancel_token *token)
+{
+    return token->others ? PyTuple_Size(token->others) : 0;
+}
+
+static struct cancel_token *other_at(const struct cancel_token *token, Py_ssize_t at)
+{
+    return (struct cancel_token *)PyTuple_GetItem(token->others, at);
+}
+
+static int cancel_check_fresh(const struct cancel_token *token)
+{
+    if (!cancel_is_stale(token))
+        return 0;
+    PyErr_SetString(PyExc_ValueError, "this CancelToken was made before a fork");
+    return -1;
 }
 
 int cancel_from_argument(struct module_state *state, PyObject *object, struct cancel_token **token)
@@ -33,21 +56,24 @@ int cancel_from_argument(struct module_state *state, PyObject *object, struct ca
         return -1;
     }
     *token = (struct cancel_token *)object;
-    if (cancel_is_stale(*token)) {
-        PyErr_SetString(PyExc_ValueError, "this CancelToken was made before a fork");
-        return -1;
-    }
-    return 0;
+    return cancel_check_fresh(*token);
 }
 
 bool cancel_is_set(const struct cancel_token *token)
 {
-    return token && atomic_load(&token->cancelled);
+    if (!token)
+        return false;
+    bool set = atomic_load(&token->cancelled);
+    for (Py_ssize_t i = 0; !set && i < other_count(token); i++)
+        set = atomic_load(&other_at(token, i)->cancelled);
+    return set;
 }
 
 int cancel_descriptor(const struct cancel_token *token)
 {
-    return token ? token->ends[0] : -1;
+    if (!token)
+        return -1;
+    return token->joined >= 0 ? token->joined : token->ends[0];
 }
 
 int cancel_check(struct module_state *state, const struct cancel_token *token)
@@ -58,15 +84,55 @@ int cancel_check(struct module_state *state, const struct cancel_token *token)
     return -1;
 }
 
-static PyObject *cancel_token_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+static int others_append(PyObject *others, struct cancel_token *token)
 {
-    static char *keywords[] = {NULL};
-    struct module_state *state = state_of_type(type);
+    int result = PyList_Append(others, (PyObject *)token);
+    for (Py_ssize_t i = 0; result == 0 && i < other_count(token); i++)
+        result = PyList_Append(others, (PyObject *)other_at(token, i));
+    return result;
+}
+
+/* The arguments that are tokens, and what they are made of themselves: a new tuple. */
+static PyObject *others_from_arguments(struct module_state *state, PyObject *args)
+{
+    struct cancel_token *token;
+    PyObject *tuple = NULL;
+    PyObject *others = PyList_New(0);
+    for (Py_ssize_t i = 0; others && i < PyTuple_Size(args); i++) {
+        if (cancel_from_argument(state, PyTuple_GetItem(args, i), &token) < 0 ||
+            (token && others_append(others, token) < 0))
+            Py_CLEAR(others);
+    }
+    if (others)
+        tuple = PyList_AsTuple(others);
+    Py_XDECREF(others);
+    return tuple;
+}
+
+/* Takes the tuple. 0, or -1 with an exception. */
+static int cancel_token_join(struct cancel_token *token, PyObject *others)
+{
+    Py_ssize_t count = PyTuple_Size(others);
+    token->others = others;
+    if (count == 0)
+        return 0;
+    token->joined = wake_join();
+    bool joined = token->joined >= 0 && wake_join_add(token->joined, token->ends[0]) == 0;
+    for (Py_ssize_t i = 0; joined && i < count; i++)
+        joined = wake_join_add(token->joined, other_at(token, i)->ends[0]) == 0;
+    if (joined)
+        return 0;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return -1;
+}
+
+static struct cancel_token *cancel_token_make(struct module_state *state, PyTypeObject *type)
+{
     int ends[2];
-    if (!state || !PyArg_ParseTupleAndKeywords(args, kwargs, ":CancelToken", keywords))
+    if (wake_make(ends) < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
         return NULL;
-    if (wake_make(ends) < 0)
-        return PyErr_SetFromErrno(PyExc_OSError);
+    }
     struct cancel_token *token = PyObject_New(struct cancel_token, type);
     if (!token) {
         wake_release(ends);
@@ -78,6 +144,28 @@ static PyObject *cancel_token_new(PyTypeObject *type, PyObject *args, PyObject *
     atomic_init(&token->cancelled, false);
     token->ends[0] = ends[0];
     token->ends[1] = ends[1];
+    token->others = NULL;
+    token->joined = -1;
+    return token;
+}
+
+static PyObject *cancel_token_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    struct module_state *state = state_of_type(type);
+    if (!state)
+        return NULL;
+    if (kwargs && PyDict_Size(kwargs) > 0) {
+        PyErr_SetString(PyExc_TypeError, "CancelToken() takes no keyword arguments");
+        return NULL;
+    }
+    PyObject *others = others_from_arguments(state, args);
+    if (!others)
+        return NULL;
+    struct cancel_token *token = cancel_token_make(state, type);
+    if (!token)
+        Py_DECREF(others);
+    else if (cancel_token_join(token, others) < 0)
+        Py_CLEAR(token);
     return (PyObject *)token;
 }
 
@@ -87,7 +175,10 @@ static void cancel_token_dealloc(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     /* Always: another thread may be taking a weak reference out of the list right now. */
     PyObject_ClearWeakRefs(self);
+    if (token->joined >= 0)
+        port_descriptor_release(token->joined, cancel_is_stale(token));
     wake_release(token->ends);
+    Py_XDECREF(token->others);
     PyObject_Free(self);
     Py_DECREF(type);
 }
@@ -108,17 +199,20 @@ static PyObject *cancel_token_get_cancelled(PyObject *self, void *Py_UNUSED(clos
 
 static PyObject *cancel_token_fileno(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return PyLong_FromLong(((struct cancel_token *)self)->ends[0]);
+    const struct cancel_token *token = (struct cancel_token *)self;
+    return cancel_check_fresh(token) < 0 ? NULL : PyLong_FromLong(cancel_descriptor(token));
 }
 
 PyDoc_STRVAR(
     doc_cancel_token,
-    "CancelToken()\n--\n\n"
+    "CancelToken(*others)\n--\n\n"
     "Ends waits: pass it as cancel= to any number of them, call cancel() from any thread or\n"
     "from a signal handler, and each raises Cancelled, now and later: it cannot be unset.\n\n"
-    "In the child of a fork a token of the parent no longer cancels anything.");
+    "One that is made of others is cancelled with any of them, too; None among them is none.\n\n"
+    "In the child of a fork a token of the parent no longer cancels anything, and to wait with\n"
+    "it is a ValueError.");
 PyDoc_STRVAR(doc_cancel, "cancel($self, /)\n--\n\nEnd every wait that uses this token.");
-PyDoc_STRVAR(doc_cancelled, "True once cancel() was called.");
+PyDoc_STRVAR(doc_cancelled, "True once cancel() was called, of this token or one it is made of.");
 PyDoc_STRVAR(doc_fileno,
              "fileno($self, /)\n--\n\n"
              "A descriptor, owned by the token, that polls readable once it is cancelled.");

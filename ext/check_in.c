@@ -168,6 +168,9 @@ static void call_take_back(struct check_in_call *call, mach_msg_return_t result)
      * carries. The kernel had by then consumed the destination, and the name is not ours to drop.
      */
     bool body_failed = (result & ~MACH_MSG_MASK) == MACH_SEND_INVALID_RIGHT;
+    /* Apple's stub copies the thread's voucher into the message, where there is one. */
+    if (!body_failed && MACH_MSGH_BITS_HAS_VOUCHER(message->Head.msgh_bits))
+        right_name_release(RIGHT_SEND, message->Head.msgh_voucher_port);
     if (!body_failed && !server_is_moved(call))
         right_name_release(RIGHT_SEND, server);
     if (!body_failed && !moved)
@@ -243,8 +246,9 @@ static PyObject *check_in(PyObject *module, PyObject *const *args, Py_ssize_t na
         return NULL;
     }
     call.send.to_send_once = server_is_moved(&call);
-    if (guard_send(call.state, call.server_name, call.port_name, call.disposition,
-                   call.port && call.port->from_bootstrap) < 0) {
+    if (guard_destination(call.state, call.server, call.server_name) < 0 ||
+        guard_carried(call.port_name, call.disposition, call.port && call.port->from_bootstrap) <
+            0) {
         server_let_go(&call, false, call.server_name);
         port_let_go(&call, false, call.port_name);
         return NULL;

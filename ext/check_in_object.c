@@ -117,13 +117,18 @@ static PyObject *check_in_enter(PyObject *self, PyObject *Py_UNUSED(ignored))
     return Py_NewRef(self);
 }
 
-static PyObject *check_in_exit(PyObject *self, PyObject *const *Py_UNUSED(args),
-                               Py_ssize_t Py_UNUSED(nargs))
+static PyObject *check_in_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     struct check_in_object *check_in = (struct check_in_object *)self;
     if (check_in->port != Py_None)
         right_close((struct right *)check_in->port);
     Py_RETURN_NONE;
+}
+
+static PyObject *check_in_exit(PyObject *self, PyObject *const *Py_UNUSED(args),
+                               Py_ssize_t Py_UNUSED(nargs))
+{
+    return check_in_close(self, NULL);
 }
 
 /* The token stays out of it: it is a secret, and this text ends up in logs. */
@@ -144,6 +149,8 @@ PyDoc_STRVAR(
     "it died on its way; None if the sender gave no port. The same object each time.");
 PyDoc_STRVAR(doc_disposition, "How the right arrived: 16 (receive), 17 (send) or 18 (send-once).");
 PyDoc_STRVAR(doc_token, "The token that the sender gave, equal to the server's.");
+PyDoc_STRVAR(doc_close, "close($self, /)\n--\n\n"
+                        "Release the port, unless it was detached or moved on. Twice is fine.");
 PyDoc_STRVAR(doc_sender, "The sender's AuditToken, from the message's trailer.");
 
 static PyGetSetDef check_in_getset[] = {
@@ -161,6 +168,7 @@ static PyMemberDef check_in_members[] = {
 };
 
 static PyMethodDef check_in_methods[] = {
+    {"close", check_in_close, METH_NOARGS, doc_close},
     {"__enter__", check_in_enter, METH_NOARGS, NULL},
     {"__exit__", METHOD(check_in_exit), METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},

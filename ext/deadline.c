@@ -33,6 +33,12 @@ int deadline_from_timeout(PyObject *timeout, deadline_t *deadline)
     return 0;
 }
 
+deadline_t deadline_not_before(deadline_t deadline, uint32_t ms)
+{
+    int64_t least = monotonic_now() + (int64_t)ms * NS_PER_MS;
+    return deadline < least ? least : deadline;
+}
+
 bool deadline_passed(deadline_t deadline)
 {
     return deadline != DEADLINE_NEVER && monotonic_now() >= deadline;

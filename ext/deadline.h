@@ -16,6 +16,9 @@ typedef int64_t deadline_t;
  * ValueError. 0, or -1 with an exception set. */
 int deadline_from_timeout(PyObject *timeout, deadline_t *deadline);
 
+/* The deadline, or in so many milliseconds if that is later. */
+deadline_t deadline_not_before(deadline_t deadline, uint32_t ms);
+
 bool deadline_passed(deadline_t deadline);
 
 /* Milliseconds left, rounded up so that a wait never ends early, at most `most`. */

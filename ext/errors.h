@@ -18,6 +18,9 @@ void *error_set_as(struct module_state *state, enum error_class error_class, con
 void *error_set_plain(struct module_state *state, enum error_class error_class,
                       const char *message);
 
+/* For a receive right that was there when the wait began, whatever code says that it is not. */
+#define ADVICE_PORT_CHANGED "the receive right was closed or moved during the wait"
+
 /* Puts attribute `name` on the exception that is set: a right given by name came back from a failed
  * send under another one. */
 void error_note_name(mach_port_name_t name);

@@ -3,11 +3,16 @@
 
 const char platform_name[] = "linux";
 
-int guard_send(struct module_state *state, mach_port_name_t server, mach_port_name_t port,
-               mach_msg_type_name_t disposition, bool from_bootstrap)
+int guard_destination(struct module_state *state, struct right *right, mach_port_name_t name)
 {
     (void)state;
-    (void)server;
+    (void)right;
+    (void)name;
+    return 0;
+}
+
+int guard_carried(mach_port_name_t port, mach_msg_type_name_t disposition, bool from_bootstrap)
+{
     (void)port;
     (void)disposition;
     (void)from_bootstrap;

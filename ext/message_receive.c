@@ -3,7 +3,7 @@
  * A message that was received belongs to this file until it has been made into a Message or a
  * Notification; each right becomes the object's as soon as there is one, and its name is taken out
  * of the message, so that destroying the message afterwards destroys what is left. Notifications
- * are the kernel's alone: one that somebody else sent is destroyed and counted. */
+ * are the kernel's alone, and answers: any other is destroyed and counted. */
 #include <string.h>
 
 #include <mach/notify.h>
@@ -11,6 +11,7 @@
 #include "args.h"
 #include "errors.h"
 #include "message.h"
+#include "requests.h"
 #include "wait.h"
 
 /* Room for most messages; a larger one tells its size and is received into memory of its own. */
@@ -237,7 +238,8 @@ static PyObject *message_judge(struct receive_call *call)
     bool known = trailer_read(call, &sender);
     bool notification = message_id_is_notification(call->buffer->msgh_id);
     PyObject *result = NULL;
-    if (known && notification && sender_is_kernel(&sender))
+    if (known && notification && sender_is_kernel(&sender) &&
+        requests_answer(call->request->state, call->buffer))
         result = notification_make(call);
     else if (known && !notification)
         result = message_make(call, &sender);
@@ -320,7 +322,7 @@ static int receive_failed(struct receive_call *call, mach_msg_return_t mr, const
     case MACH_RCV_INVALID_NAME: /* it was one when the call began */
     case MACH_RCV_PORT_CHANGED:
     case MACH_RCV_PORT_DIED:
-        error_set_as(state, ERROR_PORT_CHANGED, "mach_msg", mr, NULL);
+        error_set_as(state, ERROR_PORT_CHANGED, "mach_msg", mr, ADVICE_PORT_CHANGED);
         return -1;
     case MACH_RCV_BODY_ERROR: /* the message came without some of its rights */
         mach_msg_destroy(call->buffer);

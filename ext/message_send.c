@@ -202,6 +202,19 @@ static void all_let_go(struct send_call *call, bool consumed)
         cargo_let_go(&call->cargo[i], consumed, call->cargo[i].name);
 }
 
+static int all_guard(const struct send_call *call)
+{
+    const struct cargo *reply = &call->reply;
+    int result = guard_destination(call->state, call->destination.right, call->destination.name);
+    if (result == 0 && reply->right)
+        result = guard_carried(reply->name, reply->disposition, false);
+    for (Py_ssize_t i = 0; result == 0 && i < call->count; i++) {
+        const struct cargo *cargo = &call->cargo[i];
+        result = guard_carried(cargo->name, cargo->disposition, cargo->right->from_bootstrap);
+    }
+    return result;
+}
+
 static int all_hold(struct send_call *call)
 {
     int result = cargo_hold(&call->destination);
@@ -209,13 +222,8 @@ static int all_hold(struct send_call *call)
         result = cargo_hold(&call->reply);
     for (Py_ssize_t i = 0; result == 0 && i < call->count; i++)
         result = cargo_hold(&call->cargo[i]);
-    for (Py_ssize_t i = 0; result == 0 && i < call->count; i++) {
-        const struct cargo *cargo = &call->cargo[i];
-        result = guard_send(call->state, call->destination.name, cargo->name, cargo->disposition,
-                            cargo->right->from_bootstrap);
-    }
-    if (result == 0 && call->count == 0)
-        result = guard_send(call->state, call->destination.name, MACH_PORT_NULL, 0, false);
+    if (result == 0)
+        result = all_guard(call);
     if (result < 0)
         all_let_go(call, false);
     return result;

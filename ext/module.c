@@ -4,6 +4,7 @@
  * types and exceptions, so that every interpreter has its own. */
 #include "guard.h"
 #include "platform.h"
+#include "requests.h"
 #include "state.h"
 
 /* The mig that made the stubs, from setup.py. */
@@ -38,6 +39,7 @@ static PyObject *after_fork_in_child(PyObject *module, PyObject *Py_UNUSED(ignor
 {
     atomic_fetch_add(&state_of_module(module)->generation, 1);
     ledger_forget(state_of_module(module));
+    requests_forget_all(state_of_module(module));
     Py_RETURN_NONE;
 }
 
@@ -99,7 +101,9 @@ static int module_exec(PyObject *module)
         check_in_add(module, state) < 0 || server_add(module, state) < 0 ||
         bootstrap_add(module, state) < 0 || registered_add(module, state) < 0 ||
         messages_add(module, state) < 0 || notifications_add(module, state) < 0 ||
-        ledger_add(module, state) < 0 || capi_add(module, state) < 0 || constants_add(module) < 0)
+        requests_add(module, state) < 0 || reply_port_add(module, state) < 0 ||
+        sharing_add(module, state) < 0 || ledger_add(module, state) < 0 ||
+        capi_add(module, state) < 0 || constants_add(module) < 0)
         return -1;
     return fork_hook_add(module);
 }
@@ -145,6 +149,7 @@ static int module_clear(PyObject *module)
 static void module_free(void *module)
 {
     (void)module_clear(module);
+    requests_free(state_of_module(module));
 }
 
 static PyMethodDef module_functions[] = {

@@ -10,6 +10,7 @@
 #include "errors.h"
 #include "message.h"
 #include "notification.h"
+#include "requests.h"
 
 struct notification_object {
     PyObject ob_base;
@@ -45,15 +46,6 @@ static const struct {
      "it, which this notification owns."},
 };
 
-static bool number_read(mach_msg_header_t *message, uint32_t *number)
-{
-    const size_t at = sizeof *message + sizeof(NDR_record_t);
-    if (message->msgh_size < at + sizeof *number)
-        return false;
-    memcpy(number, (const uint8_t *)message + at, sizeof *number);
-    return true;
-}
-
 static bool port_take(mach_msg_header_t *message, mach_port_name_t *name)
 {
     uint8_t *at = (uint8_t *)(message + 1) + sizeof(mach_msg_body_t);
@@ -76,9 +68,9 @@ static PyObject *payload_take(struct module_state *state, enum payload payload,
     switch (payload) {
     case NAME:
     case COUNT:
-        return number_read(message, number) ? Py_NewRef(Py_None) : NULL;
+        return notification_number(message, number) ? Py_NewRef(Py_None) : NULL;
     case DEAD_NAME:
-        if (!number_read(message, number))
+        if (!notification_number(message, number))
             return NULL;
         return (PyObject *)right_steal(state, RIGHT_DEAD_NAME, *number);
     case RECEIVE_RIGHT:
@@ -155,9 +147,12 @@ static PyObject *notification_exit(PyObject *self, PyObject *const *Py_UNUSED(ar
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(doc_notification,
-             "What the kernel tells of a right, received like a message. Its types are Died,\n"
-             "NoSenders, SendOnce, PortDestroyed and PortDeleted. Nobody else can send one.");
+PyDoc_STRVAR(
+    doc_notification,
+    "What the kernel tells of a right, received like a message. Its types are Died,\n"
+    "NoSenders, SendOnce, PortDestroyed and PortDeleted. Died, NoSenders and PortDeleted come\n"
+    "only where this module asked for them: one that somebody else sent, or made the kernel\n"
+    "send, is dropped.");
 PyDoc_STRVAR(doc_port, "The ReceiveRight that it came to; None if that has been taken out of its\n"
                        "set meanwhile.");
 PyDoc_STRVAR(doc_right, "The right that came with it, or None. The same object each time.");
@@ -239,8 +234,7 @@ static PyObject *notification_request(struct right *right, mach_msg_id_t id, uin
         right_unpin(right);
         return NULL;
     }
-    kern_return_t kr = mach_port_request_notification(mach_task_self(), name, id, sync, target,
-                                                      MACH_MSG_TYPE_MAKE_SEND_ONCE, &previous);
+    kern_return_t kr = requests_ask(right->state, name, id, sync, target, &previous);
     if (notify)
         right_unpin(notify);
     right_unpin(right);

@@ -28,6 +28,18 @@ PyObject *port_descriptor_get(struct port_descriptor *descriptor, struct module_
     return PyLong_FromLong(fd);
 }
 
+PyObject *port_descriptor_new(struct module_state *state, mach_port_name_t name)
+{
+    int fd;
+    kern_return_t kr = port_descriptor_make(name, &fd);
+    if (kr != KERN_SUCCESS)
+        return error_set(state, "fileno", kr, NULL);
+    PyObject *result = PyLong_FromLong(fd);
+    if (!result)
+        port_descriptor_release(fd, false);
+    return result;
+}
+
 void port_descriptor_drop(struct port_descriptor *descriptor, struct module_state *state)
 {
     int fd = atomic_exchange(&descriptor->fd, -1);

@@ -17,6 +17,10 @@ void port_descriptor_init(struct port_descriptor *descriptor);
 PyObject *port_descriptor_get(struct port_descriptor *descriptor, struct module_state *state,
                               mach_port_name_t name);
 
+/* Another one for this name, which the caller has pinned, as an int: Python's own from now on. NULL
+ * with an exception. */
+PyObject *port_descriptor_new(struct module_state *state, mach_port_name_t name);
+
 void port_descriptor_drop(struct port_descriptor *descriptor, struct module_state *state);
 
 #endif

@@ -3,12 +3,16 @@
  * A set is a right of its own (see right.h) and owns a reference to each member's object, not the
  * member's right: closing a member takes it out of the set, closing the set leaves its members as
  * they are. The members stand in a dictionary under their names; one that was closed is found out
- * when it is looked at. */
+ * when it is looked at, and the dictionary is gone through for such ones whenever it has doubled.
+ */
 #include "port_set.h"
 
 #include "args.h"
 #include "errors.h"
 #include "message.h"
+
+/* The fewest members among which closed ones are looked for. */
+#define MEMBERS_TIDIED_AT 16
 
 /* --- members ---------------------------------------------------------------------------------- */
 
@@ -47,6 +51,49 @@ static int member_forget(struct right *set, PyObject *key)
         result = 0;
     }
     return result;
+}
+
+/* Lets go of what the dictionary has under the key, if it is still this object. */
+static int member_forget_object(struct right *set, PyObject *key, PyObject *member)
+{
+    lock_take(&set->members_lock);
+    PyObject *now = member_look(set, key);
+    int result = now == member ? member_forget(set, key) : 0;
+    lock_drop(&set->members_lock);
+    if (!now && PyErr_Occurred())
+        result = -1;
+    Py_XDECREF(now);
+    return result;
+}
+
+/* Lets go of every member that is closed, or of this one if it is not NULL. How many, or -1. */
+static Py_ssize_t members_forget_closed(struct right *set, PyObject *only)
+{
+    PyObject *items = PyDict_Items(set->members);
+    Py_ssize_t count = 0, total = items ? PyList_Size(items) : 0;
+    for (Py_ssize_t i = 0; items && count >= 0 && i < total; i++) {
+        PyObject *item = PyList_GetItem(items, i);
+        PyObject *member = PyTuple_GetItem(item, 1);
+        if ((only && member != only) || right_peek((struct right *)member) != MACH_PORT_NULL)
+            continue;
+        count = member_forget_object(set, PyTuple_GetItem(item, 0), member) < 0 ? -1 : count + 1;
+    }
+    Py_XDECREF(items);
+    return items ? count : -1;
+}
+
+/* Before one more is added. 0, or -1 with an exception. */
+static int members_tidy(struct right *set)
+{
+    Py_ssize_t count = PyDict_Size(set->members);
+    if (count < atomic_load(&set->members_most))
+        return 0;
+    Py_ssize_t forgotten = members_forget_closed(set, NULL);
+    if (forgotten < 0)
+        return -1;
+    Py_ssize_t most = 2 * (count - forgotten);
+    atomic_store(&set->members_most, most > MEMBERS_TIDIED_AT ? most : MEMBERS_TIDIED_AT);
+    return 0;
 }
 
 typedef kern_return_t (*member_call)(ipc_space_t, mach_port_name_t, mach_port_name_t);
@@ -96,16 +143,21 @@ static PyObject *member_change(PyObject *self, PyObject *object, bool add)
 
 static PyObject *set_add(PyObject *self, PyObject *object)
 {
-    return member_change(self, object, true);
+    return members_tidy((struct right *)self) < 0 ? NULL : member_change(self, object, true);
 }
 
 static PyObject *set_remove(PyObject *self, PyObject *object)
 {
-    return member_change(self, object, false);
+    Py_ssize_t forgotten = members_forget_closed((struct right *)self, object);
+    if (forgotten < 0)
+        return NULL;
+    return forgotten > 0 ? Py_NewRef(Py_None) : member_change(self, object, false);
 }
 
 static PyObject *set_get_members(PyObject *self, void *Py_UNUSED(closure))
 {
+    if (members_forget_closed((struct right *)self, NULL) < 0)
+        return NULL;
     PyObject *all = PyDict_Values(((struct right *)self)->members);
     PyObject *open = all ? PyList_New(0) : NULL;
     PyObject *result = NULL;
@@ -157,6 +209,8 @@ static PyObject *set_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     struct right *set = right_steal(state, RIGHT_PORT_SET, name);
     if (set)
         set->members = PyDict_New();
+    if (set)
+        atomic_store(&set->members_most, MEMBERS_TIDIED_AT);
     if (set && !set->members)
         Py_CLEAR(set);
     return (PyObject *)set;
@@ -170,9 +224,10 @@ PyDoc_STRVAR(doc_add, "add($self, port, /)\n--\n\n"
                       "Make a ReceiveRight a member (mach_port_insert_member). The set keeps the\n"
                       "object, whose owner goes on owning the right. MachError with the symbol\n"
                       "KERN_ALREADY_IN_SET if it is a member.");
-PyDoc_STRVAR(doc_remove, "remove($self, port, /)\n--\n\n"
-                         "Take a member out (mach_port_extract_member). MachError with the symbol\n"
-                         "KERN_NOT_IN_SET if it is none.");
+PyDoc_STRVAR(doc_remove,
+             "remove($self, port, /)\n--\n\n"
+             "Take a member out (mach_port_extract_member); one that is closed is forgotten.\n"
+             "MachError with the symbol KERN_NOT_IN_SET if it is none.");
 PyDoc_STRVAR(doc_members, "The members that are open, a tuple of ReceiveRight objects.");
 PyDoc_STRVAR(doc_set_receive,
              "receive($self, /, timeout=None, *, cancel=None)\n--\n\n"

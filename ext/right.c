@@ -6,6 +6,7 @@
 #include "right.h"
 
 #include "args.h"
+#include "requests.h"
 
 #define WORD_OPEN (UINT64_C(1) << 63)   /* the object owns the right and may be used */
 #define WORD_MOVING (UINT64_C(1) << 62) /* a call may give the right away */
@@ -48,8 +49,12 @@ static bool right_is_stale(const struct right *right)
 
 static void right_release_now(struct right *right, mach_port_name_t name)
 {
-    if (!right_is_stale(right))
-        right_name_release(right->kind, name);
+    if (right_is_stale(right))
+        return;
+    /* Before another port can have the name. */
+    if (right->kind == RIGHT_RECEIVE)
+        requests_forget_port(right->state, name);
+    right_name_release(right->kind, name);
 }
 
 mach_port_name_t right_peek(struct right *right)
@@ -114,7 +119,9 @@ int right_move_begin(struct right *right, mach_port_name_t *name)
 void right_move_end(struct right *right)
 {
     /* Nobody else changes a word that is MOVING but to ask for a release, which is now moot. */
-    atomic_store(&right->word, 0);
+    uint64_t word = atomic_exchange(&right->word, 0);
+    if (right->kind == RIGHT_RECEIVE)
+        requests_forget_port(right->state, word_name(word));
     port_descriptor_drop(&right->descriptor, right->state);
 }
 
@@ -122,11 +129,23 @@ void right_move_give_back(struct right *right, mach_port_name_t name)
 {
     uint64_t word = atomic_load(&right->word);
     uint64_t next;
+    if (right->kind == RIGHT_RECEIVE)
+        requests_rename_port(right->state, word_name(word), name);
     do {
         next = word & WORD_RELEASE ? 0 : WORD_OPEN | name;
     } while (!atomic_compare_exchange_weak(&right->word, &word, next));
     if (next == 0)
         right_release_now(right, name);
+}
+
+bool right_is_moving(struct right *right)
+{
+    return (atomic_load(&right->word) & WORD_MOVING) != 0;
+}
+
+mach_port_name_t right_moving_name(struct right *right)
+{
+    return word_name(atomic_load(&right->word));
 }
 
 void right_close(struct right *right)
@@ -170,8 +189,10 @@ static struct right *right_new(struct module_state *state, PyTypeObject *type, e
     right->generation = atomic_load_explicit(&state->generation, memory_order_relaxed);
     right->kind = kind;
     right->from_bootstrap = false;
+    atomic_init(&right->is_to_queue, false);
     right->members = NULL;
     lock_init(&right->members_lock);
+    atomic_init(&right->members_most, 0);
     port_descriptor_init(&right->descriptor);
     atomic_init(&right->word, WORD_OPEN | name);
     atomic_init(&right->dropped, 0);
@@ -186,10 +207,28 @@ struct right *right_adopt(struct module_state *state, enum right_kind kind, mach
 
 struct right *right_steal(struct module_state *state, enum right_kind kind, mach_port_name_t name)
 {
+    /* What was asked for at an earlier port of that name does not come to this one. */
+    if (kind == RIGHT_RECEIVE)
+        requests_forget_port(state, name);
     struct right *right = right_adopt(state, kind, name);
     if (!right)
         right_name_release(kind, name);
     return right;
+}
+
+struct right *right_move_take(struct right *right)
+{
+    mach_port_name_t name = right_moving_name(right);
+    if (right_is_stale(right)) {
+        right_fail_closed(right);
+        return NULL;
+    }
+    struct right *taken = right_adopt(right->state, right->kind, name);
+    if (!taken)
+        return NULL;
+    taken->from_bootstrap = right->from_bootstrap;
+    right_move_end(right);
+    return taken;
 }
 
 struct right *right_from_object(struct module_state *state, PyObject *object)

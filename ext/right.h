@@ -31,7 +31,9 @@ struct right {
     struct port_descriptor descriptor; /* of a receive right or a port set */
     PyObject *members;                 /* of a port set: its ReceiveRight objects by their names */
     struct lock members_lock;          /* for `members` and the kernel's list of them at once */
+    _Atomic(Py_ssize_t) members_most;  /* when there are so many, closed ones are looked for */
     bool from_bootstrap;               /* a receive right that bootstrap check-in gave */
+    _Atomic(bool) is_to_queue;         /* guard_darwin.c found that it may be sent to */
 };
 
 /* The types' names, for messages. */
@@ -81,6 +83,12 @@ void right_unpin(struct right *right);
 void right_move_end(struct right *right);
 /* The right is back, perhaps under another name. A close() that came meanwhile takes effect now. */
 void right_move_give_back(struct right *right, mach_port_name_t name);
+/* The right goes to a new object, and the one that it was in is closed. NULL with an exception: the
+ * move is still under way. */
+struct right *right_move_take(struct right *right);
+/* Whether a move is under way, and of which name. */
+bool right_is_moving(struct right *right);
+mach_port_name_t right_moving_name(struct right *right);
 
 /* The name while the object is open, MACH_PORT_NULL once it is not; keeps nobody from closing it.
  */

@@ -7,6 +7,7 @@
 #include "message.h"
 #include "notification.h"
 #include "port_set.h"
+#include "right_forward.h"
 
 /* --- methods of every kind ------------------------------------------------------------------- */
 
@@ -85,6 +86,22 @@ PyObject *right_fileno_method(PyObject *self, PyObject *Py_UNUSED(ignored))
     return result;
 }
 
+PyDoc_STRVAR(doc_new_descriptor, "_new_descriptor($self, /)\n--\n\n"
+                                 "Another descriptor like fileno()'s, which the caller owns.");
+
+/* Whoever duplicated fileno()'s might be late: another thread closes the object, and the number is
+ * somebody else's. The pin keeps the name. */
+static PyObject *right_new_descriptor(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct right *right = (struct right *)self;
+    mach_port_name_t name;
+    if (right_pin(right, &name) < 0)
+        return NULL;
+    PyObject *result = port_descriptor_new(right->state, name);
+    right_unpin(right);
+    return result;
+}
+
 const char right_dropped_doc[] =
     "How many messages receive() destroyed that were nothing to show: forged notifications.";
 
@@ -92,46 +109,6 @@ PyObject *right_get_dropped(PyObject *self, void *Py_UNUSED(closure))
 {
     return PyLong_FromUnsignedLongLong(atomic_load(&((struct right *)self)->dropped));
 }
-
-/* The methods that are coroutines, or made of other methods, are written in Python: a function of
- * this name in the module child_port._messages. */
-static PyObject *forward(PyObject *self, const char *name, PyObject *const *args, Py_ssize_t nargs,
-                         PyObject *kwnames)
-{
-    Py_ssize_t keywords = kwnames ? PyTuple_Size(kwnames) : 0;
-    PyObject *module = PyImport_ImportModule("child_port._messages");
-    PyObject *function = module ? PyObject_GetAttrString(module, name) : NULL;
-    PyObject *positional = function ? PyTuple_New(nargs + 1) : NULL;
-    PyObject *named = positional ? PyDict_New() : NULL;
-    PyObject *result = NULL;
-    bool failed = named == NULL;
-    if (positional)
-        PyTuple_SetItem(positional, 0, Py_NewRef(self));
-    for (Py_ssize_t i = 0; positional && i < nargs; i++)
-        PyTuple_SetItem(positional, i + 1, Py_NewRef(args[i]));
-    for (Py_ssize_t i = 0; !failed && i < keywords; i++)
-        failed = PyDict_SetItem(named, PyTuple_GetItem(kwnames, i), args[nargs + i]) < 0;
-    if (!failed)
-        result = PyObject_Call(function, positional, named);
-    Py_XDECREF(named);
-    Py_XDECREF(positional);
-    Py_XDECREF(function);
-    Py_XDECREF(module);
-    return result;
-}
-
-#define FORWARD(name)                                                                              \
-    static PyObject *forward_##name(PyObject *self, PyObject *const *args, Py_ssize_t nargs,       \
-                                    PyObject *kwnames)                                             \
-    {                                                                                              \
-        return forward(self, #name, args, nargs, kwnames);                                         \
-    }
-
-FORWARD(reduce)
-FORWARD(request)
-FORWARD(receive_async)
-FORWARD(wait_dead)
-FORWARD(wait_until_dead)
 
 /* Warns about a receive right that nobody closed: its senders learn of it only now. Runs while the
  * object is being deallocated, so it must not show the object to anyone. */
@@ -323,25 +300,6 @@ PyDoc_STRVAR(doc_copy,
              "copy($self, /)\n--\n\n"
              "A second SendRight with a user reference of its own (mach_port_mod_refs).\n\n"
              "InvalidRight if the port is dead.");
-PyDoc_STRVAR(
-    doc_request,
-    "request($self, /, data=b'', rights=(), *, id=0, timeout=None, cancel=None)\n--\n\n"
-    "Send a message with a send-once right for the answer, and wait for that: a Message.\n\n"
-    "PeerGone if the receiver gives the send-once right up, as it does when it dies; else what\n"
-    "send() and receive() raise. An answer that comes after the deadline is destroyed.");
-PyDoc_STRVAR(
-    doc_wait_dead,
-    "wait_dead($self, /, timeout=None)\n--\n\n"
-    "Coroutine: returns when the port is dead (notify_dead at a port of its own), or raises\n"
-    "TimeoutError. The right stays open. It takes the place of a notify_dead() request.");
-PyDoc_STRVAR(doc_wait_until_dead,
-             "wait_until_dead($self, /, timeout=None, *, cancel=None)\n--\n\n"
-             "wait_dead() for threads: blocks until the port is dead. TimedOut, Cancelled.");
-PyDoc_STRVAR(
-    doc_receive_async,
-    "receive_async($self, /, timeout=None, *, cancel=None)\n--\n\n"
-    "Coroutine: receive() without blocking the event loop. A task that is cancelled loses\n"
-    "no message.");
 PyDoc_STRVAR(doc_dead, "True once the receive right is gone, so that the name is a dead name.");
 PyDoc_STRVAR(doc_send_right,
              "The right to send any number of messages to a port.\n\n"
@@ -387,7 +345,7 @@ static PyMethodDef right_methods[] = {
      doc_adopt},
     {"__enter__", right_method_enter, METH_NOARGS, NULL},
     {"__exit__", METHOD(right_method_exit), METH_FASTCALL, NULL},
-    {"__reduce__", METHOD(forward_reduce), METH_FASTCALL | METH_KEYWORDS, NULL},
+    {"__reduce__", METHOD(right_reduce_method), METH_FASTCALL | METH_KEYWORDS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -411,10 +369,13 @@ static PyGetSetDef send_right_getset[] = {
 static PyMethodDef send_right_methods[] = {
     {"copy", send_right_copy, METH_NOARGS, doc_copy},
     {"send", METHOD(message_send_method), WITH_KEYWORDS, message_send_doc},
-    {"request", METHOD(forward_request), WITH_KEYWORDS, doc_request},
+    {"send_async", METHOD(right_send_async_method), WITH_KEYWORDS, right_send_async_doc},
+    {"request", METHOD(right_request_method), WITH_KEYWORDS, right_request_doc},
+    {"request_async", METHOD(right_request_async_method), WITH_KEYWORDS, right_request_async_doc},
     {"notify_dead", METHOD(notify_dead_method), WITH_KEYWORDS, notify_dead_doc},
-    {"wait_dead", METHOD(forward_wait_dead), WITH_KEYWORDS, doc_wait_dead},
-    {"wait_until_dead", METHOD(forward_wait_until_dead), WITH_KEYWORDS, doc_wait_until_dead},
+    {"wait_dead", METHOD(right_wait_dead_method), WITH_KEYWORDS, right_wait_dead_doc},
+    {"wait_until_dead", METHOD(right_wait_until_dead_method), WITH_KEYWORDS,
+     right_wait_until_dead_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -441,8 +402,9 @@ static PyMethodDef receive_right_methods[] = {
     {"make_send", receive_right_make_send, METH_NOARGS, doc_make_send},
     {"make_send_once", receive_right_make_send_once, METH_NOARGS, doc_make_send_once},
     {"receive", METHOD(message_receive_method), WITH_KEYWORDS, message_receive_doc},
-    {"receive_async", METHOD(forward_receive_async), WITH_KEYWORDS, doc_receive_async},
+    {"receive_async", METHOD(right_receive_async_method), WITH_KEYWORDS, right_receive_async_doc},
     {"fileno", right_fileno_method, METH_NOARGS, right_fileno_doc},
+    {"_new_descriptor", right_new_descriptor, METH_NOARGS, doc_new_descriptor},
     {"notify_no_senders", METHOD(notify_no_senders_method), WITH_KEYWORDS, notify_no_senders_doc},
     {NULL, NULL, 0, NULL},
 };

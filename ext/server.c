@@ -38,6 +38,16 @@ static int core_is_ready(const struct server_core *core)
     return 0;
 }
 
+/* Whoever closes a server closes what it watches next: which of the two is found out first must
+ * make no difference to the error. */
+static int core_is_open(const struct server_core *core)
+{
+    if (!core_is_ready(core))
+        return 0;
+    struct right *port = (struct right *)core->port;
+    return right_peek(port) != MACH_PORT_NULL || right_fail_closed(port) == 0;
+}
+
 static PyObject *core_accept(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                              PyObject *kwnames)
 {
@@ -47,7 +57,7 @@ static PyObject *core_accept(PyObject *self, PyObject *const *args, Py_ssize_t n
     struct server_core *core = (struct server_core *)self;
     PyObject *given[TOTAL];
     struct accept_request request;
-    if (!core_is_ready(core) || args_parse(&parameters, args, nargs, kwnames, given) < 0 ||
+    if (!core_is_open(core) || args_parse(&parameters, args, nargs, kwnames, given) < 0 ||
         cancel_from_argument(core->state, given[CANCEL], &request.cancel) < 0 ||
         watch_from_argument(given[WATCH_FD], &request.watch_fd) < 0 ||
         deadline_from_timeout(given[TIMEOUT], &request.deadline) < 0)
@@ -105,6 +115,10 @@ static int core_init(PyObject *self, PyObject *args, PyObject *kwargs)
         arg_uint64(token, "a token", &secret) < 0 ||
         (pid != Py_None && arg_int(pid, "expected_pid", &expected_pid) < 0))
         return -1;
+    if (pid != Py_None && expected_pid <= 0) {
+        PyErr_SetString(PyExc_ValueError, "expected_pid must be a process's number, above 0");
+        return -1;
+    }
     if (atomic_exchange(&core->claimed, true)) {
         PyErr_SetString(PyExc_RuntimeError, "ServerCore.__init__() was called twice");
         return -1;

@@ -67,6 +67,7 @@ struct module_state {
     /* Bumped in the child of a fork: what carries an older number names nothing here. */
     _Atomic(uint32_t) generation;
     struct ledger ledger;
+    struct requests *requests; /* owned; see requests.c */
 };
 
 static inline struct module_state *state_of_module(PyObject *module)
@@ -97,7 +98,10 @@ int server_add(PyObject *module, struct module_state *state);
 int bootstrap_add(PyObject *module, struct module_state *state);
 int messages_add(PyObject *module, struct module_state *state);
 int notifications_add(PyObject *module, struct module_state *state);
+int reply_port_add(PyObject *module, struct module_state *state);
+int requests_add(PyObject *module, struct module_state *state);
 int registered_add(PyObject *module, struct module_state *state);
+int sharing_add(PyObject *module, struct module_state *state);
 int ledger_add(PyObject *module, struct module_state *state);
 int capi_add(PyObject *module, struct module_state *state);
 

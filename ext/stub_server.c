@@ -12,6 +12,8 @@
  * neither blocks nor runs Python, so calls cannot nest. */
 #include "stub_server.h"
 
+#include <stddef.h>
+
 #include <mach/mig_errors.h>
 #include <mach/notify.h>
 
@@ -62,13 +64,13 @@ kern_return_t handle_child_port_check_in(child_port_server_t server, child_port_
     return KERN_SUCCESS;
 }
 
-/* A notification id in a message that anybody sent is a forgery and carries nothing worth keeping.
- * A real one that a name died gives the receiver one user reference of the dead name. */
-static void notification_consume(union server_message *message, bool from_kernel)
+/* A notification that was not asked for carries nothing worth keeping, and what it says of a name
+ * may be about another process's. A real one that a name died gives the receiver one user reference
+ * of the dead name. */
+static void notification_consume(union server_message *message, bool is_answer)
 {
-    if (from_kernel && message->header.msgh_id == MACH_NOTIFY_DEAD_NAME &&
-        message->header.msgh_size >=
-            sizeof(mach_dead_name_notification_t) - sizeof(mach_msg_trailer_t)) {
+    if (is_answer && message->header.msgh_id == MACH_NOTIFY_DEAD_NAME &&
+        message->header.msgh_size >= offsetof(mach_dead_name_notification_t, trailer)) {
         const mach_dead_name_notification_t *notification = (const void *)message;
         (void)mach_port_deallocate(mach_task_self(), notification->not_port);
     }
@@ -76,12 +78,12 @@ static void notification_consume(union server_message *message, bool from_kernel
 }
 
 enum verdict server_dispatch(struct server_call *call, union server_message *message,
-                             bool from_kernel)
+                             bool is_answer)
 {
     mach_msg_header_t *request = &message->header;
     union __ReplyUnion__handle_child_port_subsystem reply;
     if (request->msgh_id >= MACH_NOTIFY_FIRST && request->msgh_id <= MACH_NOTIFY_LAST) {
-        notification_consume(message, from_kernel);
+        notification_consume(message, is_answer);
         return VERDICT_NOTIFICATION;
     }
     call->verdict = VERDICT_MALFORMED; /* unless the demux finds it well formed and calls out */

@@ -39,8 +39,9 @@ union server_message {
     uint8_t room[SERVER_MESSAGE_SIZE + MAX_TRAILER_SIZE];
 };
 
-/* Destroys what the message carries, or hands its port over in `call`; see enum verdict. */
+/* Destroys what the message carries, or hands its port over in `call`; see enum verdict. Of a
+ * notification, `is_answer` says that the kernel sent it because it was asked to here. */
 enum verdict server_dispatch(struct server_call *call, union server_message *message,
-                             bool from_kernel);
+                             bool is_answer);
 
 #endif

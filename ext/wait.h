@@ -44,4 +44,9 @@ int wake_make(int ends[2]);
 void wake_signal(int write_end);
 void wake_release(int ends[2]);
 
+/* A descriptor that polls readable while one of those is that are added to it; -1 with errno. The
+ * caller owns it, and ends it with port_descriptor_release(). It keeps none of them open. */
+int wake_join(void);
+int wake_join_add(int joined, int fd);
+
 #endif

@@ -151,3 +151,13 @@ void wake_release(int ends[2])
     close(ends[0]);
     close(ends[1]);
 }
+
+int wake_join(void)
+{
+    return kernel_queue_make();
+}
+
+int wake_join_add(int joined, int fd)
+{
+    return kernel_queue_add(joined, (uintptr_t)fd, EVFILT_READ, 0);
+}

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -82,4 +83,16 @@ void wake_signal(int write_end)
 void wake_release(int ends[2])
 {
     close(ends[0]);
+}
+
+int wake_join(void)
+{
+    return epoll_create1(EPOLL_CLOEXEC);
+}
+
+int wake_join_add(int joined, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    int result = epoll_ctl(joined, EPOLL_CTL_ADD, fd, &event);
+    return result < 0 && errno == EEXIST ? 0 : result;
 }

@@ -7,15 +7,28 @@ no emitter ever sees it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from mig import syntax
 from mig.arguments import build_routine
 from mig.diagnostics import Diagnostics, Location, MigError
+from mig.layout import MAX_MESSAGE, reply_layout, request_layout
 from mig.model import Import, Interface, Routine
+from mig.names import C_KEYWORDS
 from mig.types import TypeTable
 
 MAX_ID = 0x7FFFFFFF
+
+
+# The scanner takes any word here, a path too; only what C can evaluate may reach a stub.
+_EXPRESSION = re.compile(r"-?\w[\w$.]*(?:[-/]\w[\w$.]*)*", re.ASCII)
+
+
+def _expression(node: syntax.Setting) -> str:
+    if not _EXPRESSION.fullmatch(node.value):
+        raise MigError(node.where, f"{node.keyword} {node.value}: this is no expression of C")
+    return node.value
 
 
 @dataclass
@@ -30,6 +43,7 @@ class Settings:
     send_time: str = ""
     error_procedure: str = ""
     rcs_id: str = ""
+    max_on_stack: int | None = None
 
 
 @dataclass
@@ -85,19 +99,25 @@ class _Analyser:
             case "serverdemux":
                 settings.server_demux = value
             case "msgoption":
-                settings.message_option = value
-            case "waittime" | "nowaittime":
-                settings.wait_time = value
-            case "sendtime" | "nosendtime":
-                settings.send_time = value
+                settings.message_option = _expression(node)
+            case "waittime":
+                settings.wait_time = _expression(node)
+            case "sendtime":
+                settings.send_time = _expression(node)
+            case "nowaittime":
+                settings.wait_time = ""
+            case "nosendtime":
+                settings.send_time = ""
             case "error":
                 settings.error_procedure = value
             case "rcsid":
                 if settings.rcs_id:
                     self.diagnostics.warn(node.where, "previous RCS decl will be ignored")
                 settings.rcs_id = value
-            case "usertypelimit" | "onstacklimit":
-                self.diagnostics.warn(node.where, f"{node.keyword} is ignored: use -maxonstack")
+            case "usertypelimit":
+                self.diagnostics.warn(node.where, "UserTypeLimit is ignored")
+            case "onstacklimit":
+                settings.max_on_stack = int(value)
             case "usespecialreplyport":
                 if value != "0":
                     raise MigError(node.where, "UseSpecialReplyPort is not generated")
@@ -113,10 +133,14 @@ class _Analyser:
                 node.where,
                 f"a {node.keyword} is not generated: use a routine or a simpleroutine",
             )
+        if node.name in C_KEYWORDS:
+            raise MigError(node.where, f"routine name {node.name} is a word of C")
         if node.name in self.names:
             raise MigError(node.where, f"routine {node.name} is already declared")
         self.names.add(node.name)
         routine = build_routine(node, number, self.types, self.settings, self.diagnostics)
+        if max(request_layout(routine).size, reply_layout(routine).size) > MAX_MESSAGE:
+            raise MigError(node.where, f"the messages of {node.name} are too large to be sent")
         self.routines.append(routine)
 
 
@@ -148,4 +172,5 @@ def analyse(
         imports=analyser.imports,
         routines=analyser.routines,
         slots=analyser.number,
+        max_on_stack=settings.max_on_stack,
     )

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from mig import syntax
 from mig.diagnostics import Diagnostics, MigError
 from mig.model import Argument, Role, Routine, Timeout
+from mig.names import field_names, is_reserved, needed_names
 from mig.types import (
     MOVE_SEND,
     MOVE_SEND_ONCE,
     POLYMORPHIC,
     PORT_BITS,
-    IpcType,
     TypeTable,
     integer_type,
     reply_port_type,
@@ -70,6 +70,7 @@ class _Builder:
         self._diagnostics = diagnostics
         self._arguments: list[Argument] = []
         self._special: dict[Role, Argument] = {}
+        self._unused: list[Argument] = []
         self._ret_code: Argument | None = None
 
     def build(self, number: int) -> Routine:
@@ -98,9 +99,21 @@ class _Builder:
             message_option=option.name if option else settings.message_option,
             timeout=self._timeout(),
             error_procedure=settings.error_procedure,
+            unused=self._all_unused(),
         )
         self._settle_ret_code(routine)
+        self._check_needed_names(routine)
         return routine
+
+    def _all_unused(self) -> list[Argument]:
+        """What the user stub takes and does not use: the compiler of C is to know."""
+        unused = list(self._unused)
+        wait = self._special.get(Role.WAIT_TIME)
+        send = self._special.get(Role.SEND_TIME)
+        if wait is not None and send is not None:
+            unused.append(send)
+        unused += [a.poly for a in unused if a.poly is not None]
+        return [a for a in unused if a.user_arg]
 
     def _timeout(self) -> Timeout | None:
         wait = self._special.get(Role.WAIT_TIME)
@@ -117,16 +130,21 @@ class _Builder:
 
     def _check_names(self) -> None:
         seen: set[str] = set()
+        fields = {name for argument in self._arguments for name in field_names(argument)}
         for argument in self._arguments:
             if argument.role is Role.COUNT_IN_OUT:
                 continue
             if argument.name in seen:
                 raise MigError(argument.where, f"argument {argument.name} is declared twice")
-            if argument.name in RESERVED:
-                raise MigError(
-                    argument.where, f"argument name {argument.name} is used by the generated code"
-                )
+            if is_reserved(argument.name) or argument.name in fields:
+                raise _name_is_used(argument)
             seen.add(argument.name)
+
+    def _check_needed_names(self, routine: Routine) -> None:
+        needed = needed_names(routine)
+        for argument in routine.arguments:
+            if any(use is not argument for use in needed.get(argument.name, ())):
+                raise _name_is_used(argument)
 
     # -- one argument ---------------------------------------------------------------------------
 
@@ -151,6 +169,7 @@ class _Builder:
             if argument.returned and self._node.simple:
                 raise MigError(node.where, f"SimpleRoutine {self._node.name} has OUT argument")
             self._check_generated(argument)
+        self._warn_if_untranslated(argument)
         self._flags(argument, node.flags)
         self._arguments.append(argument)
         self._add_implied(argument)
@@ -184,10 +203,15 @@ class _Builder:
         self._set_special(argument)
 
     def _set_special(self, argument: Argument) -> None:
-        if argument.role in self._special:
-            raise MigError(
-                argument.where, f"{self._node.name} already has an argument of this kind"
+        """Of several arguments for one thing the last holds; the others stay parameters."""
+        earlier = self._special.get(argument.role)
+        if earlier is not None:
+            name = self._node.name
+            self._diagnostics.warn(
+                argument.where,
+                f"{name} has several arguments of this kind; {earlier.name} won't be used",
             )
+            self._unused.append(earlier)
         self._special[argument.role] = argument
 
     def _check_integer(self, argument: Argument) -> None:
@@ -218,13 +242,19 @@ class _Builder:
             raise MigError(
                 where, f"{argument.name}: indefinite arrays are not generated: use ^array[]"
             )
-        if it.is_descriptor_array or (it.port and it.varying and it.inline):
+        if it.is_descriptor and (it.is_array or it.is_descriptor_array):
             what = "ports" if it.inline else "out-of-line data"
             raise MigError(where, f"{argument.name}: arrays of {what} are not generated")
+        if it.port and it.received == 0:
+            raise MigError(where, f"{argument.name}: only a reply port can be received as 0")
+        if it.port and it.inline and it.number != 1:
+            raise MigError(where, f"{argument.name}: structures of ports are not generated")
         if not it.inline and (it.in_trans or it.out_trans or it.destructor):
             raise MigError(
                 where, f"{argument.name}: translations of out-of-line data are not generated"
             )
+        if it.is_array and (it.in_trans or it.out_trans or it.trans_type != it.server_type):
+            raise MigError(where, f"{argument.name}: translations of arrays are not generated")
         if it.is_varying_inline and argument.sent and argument.returned:
             raise MigError(
                 where, f"{argument.name}: Inline variable-sized arguments can't be InOut"
@@ -234,8 +264,27 @@ class _Builder:
             raise MigError(
                 where, f"{argument.name}: the elements of a variable array need a named type"
             )
-        if (it.number * it.bits) % 8:
+        of_element = it.bits * (element.number if element is not None else 1)
+        if (it.number * it.bits) % 8 or (it.varying and of_element % 8):
             raise MigError(where, f"{argument.name}: the size is not a whole number of bytes")
+        if it.varying and of_element == 0:
+            raise MigError(where, f"{argument.name}: the elements of the array have no size")
+
+    def _warn_if_untranslated(self, argument: Argument) -> None:
+        """Two C types on the server and no function between them: right only if C converts them."""
+        it = argument.type
+        if not argument.server_arg or it.trans_type == it.server_type:
+            return
+        arrives = argument.sent or argument.role in (Role.REQUEST_PORT, Role.REPLY_PORT)
+        for direction, used, function in (
+            ("in", arrives, it.in_trans),
+            ("out", argument.returned, it.out_trans),
+        ):
+            if used and not function:
+                self._diagnostics.warn(
+                    argument.where,
+                    f"{argument.name}: argument has no {direction}-translation function",
+                )
 
     # -- flags and implied arguments ------------------------------------------------------------
 
@@ -270,7 +319,9 @@ class _Builder:
         match flag.name:
             case "countinout" if not argument.returned:
                 complaint = "CountInOut is ignored: argument must be Out"
-            case "countinout" if not it.is_varying_inline or it.string:
+            case "countinout" if it.is_varying_inline and it.string:
+                raise MigError(flag.where, f"{name}: CountInOut of a string is not generated")
+            case "countinout" if not it.is_varying_inline:
                 complaint = "CountInOut is ignored: argument isn't variable or in-line"
             case "dealloc" if it.inline and not it.port:
                 complaint = "Dealloc is ignored: it is meaningless for that type of argument"
@@ -284,8 +335,11 @@ class _Builder:
                 complaint = "Overwrite is ignored - it must be Out AND Ool!"
             case "overwrite":
                 raise MigError(flag.where, f"{name}: Overwrite is not generated")
-            case "auto" if not it.inline:
-                raise MigError(flag.where, f"{name}: Auto out of line is not generated")
+            case "auto" if not it.inline and (it.port or argument.returned):
+                raise MigError(
+                    flag.where,
+                    f"{name}: Auto out of line is not generated but for data that comes in",
+                )
             case "samecount" if not it.varying:
                 complaint = "SameCount is ignored - the argument is not variable"
             case "samecount":
@@ -388,35 +442,5 @@ class _Builder:
         self._arguments.append(poly)
 
 
-RESERVED = frozenset(
-    [
-        "Mess",
-        "InP",
-        "Out0P",
-        "In0P",
-        "OutP",
-        "InHeadP",
-        "OutHeadP",
-        "TrailerP",
-        "Request",
-        "Reply",
-        "__Request",
-        "__Reply",
-        "msg_result",
-        "msgh_size",
-        "msgh_shrink",
-        "check_result",
-        "trailer_size",
-        "RetCode",
-        "NDR",
-        "Head",
-        "msgh_body",
-        "msgh_cursor msgh_count msgh_received msgh_offered msgh_used",
-        "msgh_simple",
-    ]
-)
-
-
-def plain_port(it: IpcType) -> bool:
-    """One port in one descriptor."""
-    return it.port and it.inline and not it.is_descriptor_array and not it.varying
+def _name_is_used(argument: Argument) -> MigError:
+    return MigError(argument.where, f"argument name {argument.name} is used by the generated code")

@@ -1,32 +1,33 @@
 """The command line: the options of Apple's ``mig``, before or after the file names.
 
-All of a file's outputs are made or none: they are written under other names first and put in
-place together, and after an error the files that were asked for do not exist.
+After an error the files that were asked for do not exist, whichever of several sources it is in.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mig import __version__
 from mig.compiler import compile_text, generate
 from mig.diagnostics import CompilationError, Diagnostics
-from mig.emit.common import GENERATED, Names
+from mig.emit.common import Names
 from mig.model import Interface
+from mig.outputs import KINDS, clash, is_generated, output_paths, place, remove, write_all
 from mig.preprocess import PreprocessError, Preprocessor
 
-_OUTPUTS = ("user", "server", "header", "sheader", "iheader", "dheader")
-_VALUES = (*_OUTPUTS, "arch", "target", "maxonstack", "cpp", "cc", "migcom", "isysroot")
-_ACCEPTED = frozenset("dqQvVkKrSLXTNt")
+_VALUES = (*KINDS, "arch", "target", "maxonstack", "cpp", "cc", "migcom", "isysroot")
+_ACCEPTED = frozenset("dqQvVkrSlXTN")
 _REFUSED = {
     "i": "one file per user stub",
     "R": "separate send and receive calls",
     "s": "a symbol table",
-    "l": "event logging",
+    "L": "event logging",
+    "K": "C of before 1989",
+    "t": "the RPC trap",
     "x": "short-circuited calls",
     "n": "NDR conversion",
     "MD": "dependency files",
@@ -94,7 +95,7 @@ def _set_letter(options: Options, letter: str) -> None:
 
 
 def _set_value(options: Options, name: str, value: str) -> None:
-    if name in _OUTPUTS:
+    if name in KINDS:
         options.outputs[name] = value
     elif name == "maxonstack":
         if not value.lstrip("-").isdigit():
@@ -106,72 +107,80 @@ def _set_value(options: Options, name: str, value: str) -> None:
         options.preprocessor.sysroot = value
 
 
-def output_paths(options: Options, interface: str) -> dict[str, Path]:
-    """Where each output goes. The three that MIG always makes have default names."""
-    defaults = {
-        "header": f"{interface}.h",
-        "user": f"{interface}User.c",
-        "server": f"{interface}Server.c",
-    }
-    chosen = {**defaults, **options.outputs}
-    return {kind: Path(name) for kind, name in chosen.items() if name and name != os.devnull}
+class _Run:
+    """One command: its interfaces in turn, and what has been made so far."""
 
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._made: list[Path] = []
 
-def _write_all(texts: dict[Path, str]) -> None:
-    """Write the files so that all of them appear, or none."""
-    written: list[tuple[str, Path]] = []
-    try:
-        for path, text in texts.items():
-            handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-            written.append((temporary, path))
-            with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
-                file.write(text)
-            os.chmod(temporary, 0o666 & ~_umask())
-        while written:
-            temporary, path = written[0]
-            os.replace(temporary, path)
-            written.pop(0)
-    finally:
-        for temporary, _ in written:
-            Path(temporary).unlink(missing_ok=True)
+    def check(self) -> None:
+        """Refuse outputs that would overwrite one another or a source, before anything is made."""
+        options = self._options
+        chosen = output_paths(dict.fromkeys(KINDS, "") | options.outputs, "")
+        if len(options.files) > 1 and chosen:
+            kind = next(iter(chosen))
+            raise UsageError(f"-{kind} names one file, but there are {len(options.files)} sources")
+        self._refuse_clash(chosen)
 
+    def _refuse_clash(self, paths: dict[str, Path]) -> None:
+        problem = clash(paths, self._options.files, self._made)
+        if problem:
+            raise UsageError(problem)
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _remove(options: Options, stem: str) -> None:
-    """After an error: what was asked for by name, and what an earlier run left by default."""
-    for kind, path in output_paths(options, stem).items():
+    def compile(self, name: str) -> None:
+        """Make one interface's outputs."""
+        options, path = self._options, Path(name)
+        diagnostics = Diagnostics(quiet=options.quiet)
+        names = {path.stem}
         try:
-            if path.is_file() and (kind in options.outputs or _is_generated(path)):
-                path.unlink()
-        except OSError:
-            pass  # the error that led here is the one to report
+            if not os.access(path, os.R_OK) or not path.is_file():
+                raise UsageError(f"cannot read file {name}")
+            names.update(_subsystems(path.read_bytes().decode(errors="replace")))
+            text = options.preprocessor.run(path)
+            names.update(_subsystems(text))
+            interface = compile_text(text, name, diagnostics)
+            self._write(interface)
+        except BaseException:
+            self._remove(names)
+            raise
+        finally:
+            diagnostics.print_warnings()
+
+    def _write(self, interface: Interface) -> None:
+        options = self._options
+        paths = output_paths(options.outputs, interface.name)
+        self._refuse_clash(paths)
+        headers = ("header", "sheader", "iheader")
+        if options.verbose:
+            _describe(interface)
+        names = Names(**{k: paths[k].name for k in headers if k in paths})
+        outputs = generate(interface, names, options.max_on_stack)
+        write_all({path: getattr(outputs, kind) for kind, path in paths.items()})
+        self._made += paths.values()
+
+    def _remove(self, names: set[str]) -> None:
+        """After an error: what was asked for by name, made by this run, or left by an earlier one.
+
+        An earlier run left files with default names, after the subsystem; its name is not known
+        for certain when the source has errors, so ``names`` are all that it may be.
+        """
+        options = self._options
+        paths = list(self._made)
+        for name in names:
+            for kind, path in output_paths(options.outputs, name).items():
+                if kind in options.outputs or is_generated(path):
+                    paths.append(path)
+        sources = {place(Path(name)) for name in options.files}
+        remove(path for path in paths if place(path) not in sources)
 
 
-def _is_generated(path: Path) -> bool:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return GENERATED in file.read(500)
+_SUBSYSTEM = re.compile(r"\bsubsystem\s+(?:kernel(?:user|server)\s+)*([A-Za-z_]\w*)", re.IGNORECASE)
 
 
-def _compile(options: Options, name: str) -> None:
-    path = Path(name)
-    if not os.access(path, os.R_OK) or not path.is_file():
-        raise UsageError(f"cannot read file {name}")
-    diagnostics = Diagnostics(quiet=options.quiet)
-    try:
-        interface = compile_text(options.preprocessor.run(path), name, diagnostics)
-    finally:
-        diagnostics.print_warnings()
-    paths = output_paths(options, interface.name)
-    names = Names(**{k: paths[k].name for k in ("header", "sheader", "iheader") if k in paths})
-    if options.verbose:
-        _describe(interface)
-    outputs = generate(interface, names, options.max_on_stack)
-    _write_all({path: getattr(outputs, kind) for kind, path in paths.items()})
+def _subsystems(text: str) -> list[str]:
+    """The names of the subsystems that a text may declare, whatever else is in it."""
+    return _SUBSYSTEM.findall(text)
 
 
 def _describe(interface: Interface) -> None:
@@ -194,9 +203,15 @@ def main(arguments: list[str]) -> int:
     if not options.files:
         print(f"error: no input file\n{USAGE}", file=sys.stderr)
         return 1
+    run = _Run(options)
+    try:
+        run.check()
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     for name in options.files:
         try:
-            _compile(options, name)
+            run.compile(name)
         except CompilationError as failure:
             message = str(failure)
         except (UsageError, PreprocessError) as error:
@@ -207,6 +222,5 @@ def main(arguments: list[str]) -> int:
         else:
             continue
         print(message, file=sys.stderr)
-        _remove(options, Path(name).stem)
         return 1
     return 0

@@ -19,6 +19,8 @@ DESCRIPTORS = {"port": 12, "ool": 16, "ool_ports": 16}  # with 64-bit addresses
 NDR = 8
 RET_CODE = 4
 COUNT = 4
+# A size that a mach_msg_size_t, and every sum that a stub makes of it, can hold with room to spare.
+MAX_MESSAGE = 0x7FFFFF00
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 The scanner reads the preprocessor's output. Line markers (``# 12 "file"``) set where the
 following lines came from; other directives that survive preprocessing (``#pragma``, ``#ident``)
-are skipped. Keywords and IPC flags are recognised in any case, as MIG always did; a keyword where
-a name is wanted is not accepted as a name.
+are skipped. Keywords and IPC flags are recognised in any case, as MIG always did, but for those in
+``EXACT``; a keyword where a name is wanted is not accepted as a name. The words of MIG's past in
+``OLD_FORMS`` are keywords only where a statement begins.
 """
 
 from __future__ import annotations
@@ -49,9 +50,6 @@ KEYWORDS = frozenset(
     [
         "routine",
         "simpleroutine",
-        "function",
-        "procedure",
-        "simpleprocedure",
         "subsystem",
         "kerneluser",
         "kernelserver",
@@ -91,11 +89,6 @@ KEYWORDS = frozenset(
         "ctype",
         "cusertype",
         "cservertype",
-        "usertypelimit",
-        "onstacklimit",
-        "pointerto",
-        "pointertoifnot",
-        "valueof",
         "c_string",
         "sectoken",
         "serversectoken",
@@ -108,6 +101,9 @@ KEYWORDS = frozenset(
         "consumeonsenderror",
     ]
 )
+
+EXACT = frozenset(("PointerTo", "PointerToIfNot", "ValueOf", "UserTypeLimit", "OnStackLimit"))
+OLD_FORMS = frozenset(("function", "procedure", "simpleprocedure"))
 
 FLAGS = frozenset(
     [
@@ -195,7 +191,7 @@ def tokenize(text: str, filename: str) -> Iterator[Token]:
                 continue
             if match.lastgroup == "number" and not _fits(match[0]):
                 yield Token(Kind.ERROR, f"number too large: {match[0][:24]}", where)
-            token = _ordinary_token(match, where)
+            token = _ordinary_token(match, where, statement_start)
             if statement_start and token.kind is Kind.KEYWORD:
                 raw = _RAW_AFTER.get(token.value)
             nesting = max(0, nesting + (token.value == "(") - (token.value == ")"))
@@ -209,7 +205,7 @@ def _fits(digits: str) -> bool:
     return len(digits) <= 10 and int(digits) <= MAX_NUMBER
 
 
-def _ordinary_token(match: re.Match[str], where: Location) -> Token:
+def _ordinary_token(match: re.Match[str], where: Location, statement_start: bool) -> Token:
     value = match[0]
     if match.lastgroup == "number":
         digits = value.lstrip("0") or "0"
@@ -217,7 +213,7 @@ def _ordinary_token(match: re.Match[str], where: Location) -> Token:
     if match.lastgroup == "punct":
         return Token(Kind.PUNCT, value, where)
     lower = value.lower()
-    if lower in KEYWORDS:
+    if lower in KEYWORDS or value in EXACT or (statement_start and lower in OLD_FORMS):
         return Token(Kind.KEYWORD, lower, where)
     if lower in FLAGS:
         return Token(Kind.FLAG, lower, where)

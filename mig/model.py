@@ -108,6 +108,7 @@ class Routine:
     timeout: Timeout | None = None
     ret_code_arg: Argument | None = None
     error_procedure: str = ""
+    unused: list[Argument] = field(default_factory=list)  # of the user stub's parameters
 
     @property
     def kind(self) -> str:
@@ -146,6 +147,7 @@ class Interface:
     imports: list[Import] = field(default_factory=list)
     routines: list[Routine] = field(default_factory=list)
     slots: int = 0  # message ids used, skipped ones included
+    max_on_stack: int | None = None  # longer messages of the user stubs live on the heap
 
     @property
     def server_subsystem(self) -> str:

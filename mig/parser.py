@@ -302,8 +302,8 @@ class Parser:
     def _integer(self) -> int:
         where = self._token.where
         value = self._sum()
-        if not 0 <= value <= MAX_NUMBER:
-            raise MigError(where, f"value {value} is out of range")
+        if value < 0:
+            raise MigError(where, f"value {value} is out of range: it must not be negative")
         return value
 
     def _sum(self) -> int:
@@ -325,12 +325,12 @@ class Parser:
             elif right == 0:
                 raise MigError(operator.where, "division by zero")
             else:
-                value //= right
+                value = abs(value) // abs(right) * (1 if (value < 0) == (right < 0) else -1)
             self._check_range(operator.where, value)
         return value
 
     def _check_range(self, where: Location, value: int) -> None:
-        if not 0 <= value <= MAX_NUMBER:
+        if abs(value) > MAX_NUMBER:
             raise MigError(where, "the value of this expression is out of range")
 
     def _primary(self) -> int:

@@ -6,16 +6,23 @@ a host without one finds the stand-ins.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
 MAX_TEXT = 32 * 1024 * 1024
+MAX_ERRORS = 1024 * 1024
+MAX_MEMORY = 2 * 1024**3
+MAX_SECONDS = 300
 STAND_INS = Path(__file__).resolve().parent.parent / "defs"
 
 # What a compiler for another architecture would define, when the one at hand cannot be told to.
@@ -80,17 +87,63 @@ class Preprocessor:
             if sysroot:
                 command += ["-isysroot", sysroot]
             command += ["-idirafter", str(STAND_INS), str(copy)]
-            try:
-                result = subprocess.run(
-                    command, capture_output=True, stdin=subprocess.DEVNULL, check=False
-                )
-            except OSError as error:
-                raise PreprocessError(f"cannot run {command[0]}: {error.strerror}") from error
-        errors = result.stderr.decode(errors="replace")
-        if result.returncode != 0:
+            said = Path(scratch) / "errors"
+            code, output = _run(command, said)
+            errors = said.read_bytes()[:MAX_ERRORS].decode(errors="replace")
+        if len(output) > MAX_TEXT:
+            raise PreprocessError(f"{file}: more than {MAX_TEXT >> 20} MiB after preprocessing")
+        if code != 0:
             raise PreprocessError(f"{errors}error: preprocessing {file} failed".strip())
         if errors:
             print(errors, end="", file=sys.stderr)
-        if len(result.stdout) > MAX_TEXT:
-            raise PreprocessError(f"{file}: more than {MAX_TEXT >> 20} MiB after preprocessing")
-        return result.stdout.decode(errors="surrogateescape")
+        return output.decode(errors="surrogateescape")
+
+
+def _run(command: list[str], said: Path) -> tuple[int, bytes]:
+    """Run the preprocessor for its exit code and output; end it once it has printed too much.
+
+    It has a process group of its own, so that what it started ends with it.
+    """
+    with said.open("wb") as errors:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+                preexec_fn=_bound_memory,
+            )
+        except OSError as error:
+            raise PreprocessError(f"cannot run {command[0]}: {error.strerror}") from error
+    assert process.stdout is not None
+    with process, process.stdout as stream:
+        too_long = threading.Timer(MAX_SECONDS, _kill, [process])
+        too_long.start()
+        try:
+            output = stream.read(MAX_TEXT + 1)
+            if len(output) > MAX_TEXT:
+                _kill(process)
+            code = process.wait()
+        except BaseException:
+            _kill(process)
+            raise
+        finally:
+            too_long.cancel()
+    return code, output
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _bound_memory() -> None:
+    """Macros of macros make a preprocessor ask for any amount of memory before it prints a word.
+
+    On macOS the shared libraries alone are beyond any such bound, and clang prints as it goes.
+    """
+    if sys.platform == "linux":
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        bound = MAX_MEMORY if hard == resource.RLIM_INFINITY else min(MAX_MEMORY, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (bound, hard))

@@ -42,6 +42,12 @@ def _port(name: str, sent: int, received_name: str, received: int) -> tuple[str,
     return full, _Symbol(sent, full, received, f"MACH_MSG_TYPE_{received_name}", PORT_BITS)
 
 
+def _any_port(name: str, received: int) -> tuple[str, _Symbol]:
+    """A right named by what arrives: the sender says with each message how it gives it."""
+    full = f"MACH_MSG_TYPE_{name}"
+    return full, _Symbol(POLYMORPHIC, "MACH_MSG_TYPE_POLYMORPHIC", received, full, PORT_BITS)
+
+
 SYMBOLS: dict[str, _Symbol] = dict(
     (
         _plain("UNSTRUCTURED", 0, 0),
@@ -59,13 +65,13 @@ SYMBOLS: dict[str, _Symbol] = dict(
         _plain("STRING_C", STRING_C, 0),
         _plain("PORT_NAME", 15, PORT_BITS),
         _port("MOVE_RECEIVE", MOVE_RECEIVE, "PORT_RECEIVE", MOVE_RECEIVE),
-        _port("PORT_RECEIVE", MOVE_RECEIVE, "PORT_RECEIVE", MOVE_RECEIVE),
+        _any_port("PORT_RECEIVE", MOVE_RECEIVE),
         _port("MOVE_SEND", MOVE_SEND, "PORT_SEND", MOVE_SEND),
-        _port("PORT_SEND", MOVE_SEND, "PORT_SEND", MOVE_SEND),
+        _any_port("PORT_SEND", MOVE_SEND),
         _port("COPY_SEND", COPY_SEND, "PORT_SEND", MOVE_SEND),
         _port("MAKE_SEND", MAKE_SEND, "PORT_SEND", MOVE_SEND),
         _port("MOVE_SEND_ONCE", MOVE_SEND_ONCE, "PORT_SEND_ONCE", MOVE_SEND_ONCE),
-        _port("PORT_SEND_ONCE", MOVE_SEND_ONCE, "PORT_SEND_ONCE", MOVE_SEND_ONCE),
+        _any_port("PORT_SEND_ONCE", MOVE_SEND_ONCE),
         _port("MAKE_SEND_ONCE", MAKE_SEND_ONCE, "PORT_SEND_ONCE", MOVE_SEND_ONCE),
     )
 )
@@ -265,8 +271,7 @@ class TypeTable:
             case syntax.BasicType():
                 return _basic(node)
             case syntax.NamedRef():
-                old = self._look_up(node)
-                return replace(old, name="", element=old)
+                return _alias(self._look_up(node))
             case syntax.ArrayType() if node.varying:
                 return _varying_array(node.where, node.count, self._build(node.element))
             case syntax.ArrayType():
@@ -337,7 +342,8 @@ def _basic(node: syntax.BasicType) -> IpcType:
     if bits == 0:
         raise MigError(node.where, "must use full IPC type decl")
     it = IpcType("", sent.sent, sent.sent_name, received.received, received.received_name, bits)
-    if _is_port(it.sent) != _is_port(it.received):
+    # Only a reply port's right may be received as nothing.
+    if _is_port(it.sent) != _is_port(it.received) and not (_is_port(it.sent) and it.received == 0):
         raise MigError(node.where, "a port can't be sent as data, nor data as a port")
     if _is_port(it.sent):
         it.port, it.descriptors = True, 1
@@ -354,6 +360,21 @@ def _without_c_types(it: IpcType) -> IpcType:
     return replace(
         it, user_type="", server_type="", trans_type="", in_trans="", out_trans="", destructor=""
     )
+
+
+def _alias(old: IpcType) -> IpcType:
+    """``type new = old``. What is out of line and varies is counted in its own elements still."""
+    return replace(old, name="", element=_counted(old) if not old.inline else old)
+
+
+def _counted(it: IpcType) -> IpcType | None:
+    """What a varying array's count counts: the element under all its aliases, which vary too."""
+    if not it.varying:
+        return it
+    element = it.element
+    while element is not None and element.varying:
+        element = element.element
+    return element
 
 
 def _derived(old: IpcType) -> IpcType:
@@ -383,8 +404,15 @@ def _varying_array(where: Location, count: int, old: IpcType) -> IpcType:
 def _pointer(where: Location, it: IpcType) -> IpcType:
     if not it.inline and not it.inline_emulated:
         raise MigError(where, "IPC type decl is already defined to be Out-Of-Line")
+    element = _counted(it) if it.varying else it.element
     return replace(
-        it, inline=False, struct=True, string=False, inline_emulated=False, descriptors=1
+        it,
+        inline=False,
+        struct=True,
+        string=False,
+        inline_emulated=False,
+        descriptors=1,
+        element=element,
     )
 
 

@@ -35,15 +35,27 @@ def _what_is_made_once() -> None:
     gc.freeze()  # the collections around each test need not go through what was there before them
 
 
+_raised = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    before = call.when != "setup" and item.stash.get(_raised, False)
+    item.stash[_raised] = before or call.excinfo is not None
+
+
 @pytest.fixture(autouse=True)
-def no_right_leaks(_what_is_made_once: None) -> Iterator[None]:
+def no_right_leaks(_what_is_made_once: None, request: pytest.FixtureRequest) -> Iterator[None]:
     """After the test this task has no right, and no descriptor is open, that was not there before.
 
-    The ledger also counts user references beyond the first, which take no descriptor.
+    The ledger also counts user references beyond the first, which take no descriptor. A test that
+    failed is not asked: its traceback keeps what was in its variables.
     """
     rights = RightLeaks()
     before = descriptors()
     yield
+    if request.node.stash.get(_raised, False):
+        return
     drop_reply_port()
     give_up = time.monotonic() + 5
     while True:

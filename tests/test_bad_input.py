@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import child_port as cp
 import pytest
 from ext_support import drain_references
-from support import DEADLINE, TOKEN, right_of
+from support import DEADLINE, INVITATION_HEAD, TOKEN, right_of
+
+if TYPE_CHECKING:
+    from conftest import StartChild
 
 Call = Callable[..., Any]
 
@@ -147,6 +151,8 @@ def test_a_dead_server_takes_nothing(setting: Setting, disposition: cp.Dispositi
         ({"token": 2**64}, OverflowError),
         ({"token": -1}, OverflowError),
         ({"expected_pid": "1"}, TypeError),
+        ({"expected_pid": -1}, ValueError),
+        ({"expected_pid": 0}, ValueError),
         ({"service_name": ""}, ValueError),
         ({"service_name": "n" * 128}, ValueError),
         ({"service_name": "é" * 64}, ValueError),
@@ -222,6 +228,137 @@ def test_pid_for_task_refuses(task: Any) -> None:
 def test_a_port_that_is_no_task_has_no_pid(setting: Setting) -> None:
     with pytest.raises(cp.MachError, match="pid_for_task"):
         cp.pid_for_task(setting.right)
+
+
+# --- parent, child and handshake ------------------------------------------------------------------
+
+TIMEOUTS: list[tuple[dict[str, Any], type[Exception]]] = [
+    ({"timeout": "0.1"}, TypeError),
+    ({"timeout": b"1"}, TypeError),
+    ({"timeout": []}, TypeError),
+    ({"timeout": -1}, ValueError),
+    ({"timeout": float("nan")}, ValueError),
+    ({"cancel": "token"}, TypeError),
+    ({"cancel": True}, TypeError),
+]
+RIGHTS: list[tuple[dict[str, Any], type[Exception]]] = [
+    ({"port": "port"}, TypeError),
+    ({"port": 1.5}, TypeError),
+    ({"port": 5}, TypeError),
+    ({"port": -1, "disposition": 19}, OverflowError),
+    ({"disposition": "MOVE_SEND"}, TypeError),
+    ({"disposition": 16}, ValueError),
+]
+KEYS: list[tuple[dict[str, Any], type[Exception]]] = [
+    ({"key": 5}, TypeError),
+    ({"key": b"key"}, TypeError),
+    ({"key": ""}, ValueError),
+]
+EXPECTS: list[tuple[dict[str, Any], type[Exception]]] = [
+    ({"expect": int}, TypeError),
+    ({"expect": ()}, TypeError),
+    ({"expect": "SendRight"}, TypeError),
+]
+COLLECTS: list[tuple[dict[str, Any], type[Exception]]] = [
+    ({"expect": ["key"]}, TypeError),
+    ({"expect": None}, TypeError),
+    ({"expect": {5: cp.SendRight}}, TypeError),
+    ({"expect": {"": cp.SendRight}}, ValueError),
+    ({"expect": {"key": int}}, TypeError),
+]
+
+
+@pytest.mark.parametrize(("changes", "error"), TIMEOUTS + KEYS, ids=str)
+def test_accepting_from_a_child_refuses(
+    start: StartChild, changes: dict[str, Any], error: type[Exception]
+) -> None:
+    child = start("cp.check_in_to_parent(None, timeout=DEADLINE)\n")
+    with pytest.raises(error):
+        child.accept(**changes)
+    child.accept(DEADLINE).close()
+
+
+@pytest.mark.parametrize(("changes", "error"), TIMEOUTS + COLLECTS, ids=str)
+def test_collecting_from_a_child_refuses(
+    start: StartChild, changes: dict[str, Any], error: type[Exception]
+) -> None:
+    # A right that outlives the child, which does not wait for its parent.
+    give = "cp.ReceiveRight(), cp.Disposition.MOVE_RECEIVE, key='key', timeout=DEADLINE"
+    child = start(f"cp.check_in_to_parent({give})\n")
+    with pytest.raises(error):
+        child.collect(**{"expect": {"key": cp.ReceiveRight}} | changes)
+    child.collect({"key": cp.ReceiveRight}, DEADLINE)["key"].close()
+
+
+@pytest.mark.parametrize(("changes", "error"), TIMEOUTS + RIGHTS, ids=str)
+def test_sending_to_a_child_refuses(
+    start: StartChild, setting: Setting, changes: dict[str, Any], error: type[Exception]
+) -> None:
+    child = start("cp.receive_from_parent(DEADLINE).close()\n")
+    arguments: dict[str, Any] = {"port": setting.right, "timeout": DEADLINE} | changes
+    with pytest.raises(error):
+        child.send_right(arguments.pop("port"), **arguments)
+    child.send_right(setting.right, timeout=DEADLINE)
+    assert child.wait(DEADLINE) == 0
+
+
+def test_a_child_is_refused_what_its_parent_is(start: StartChild) -> None:
+    cases = TIMEOUTS + RIGHTS + KEYS
+    child = start(
+        "nan = float('nan')\n"
+        "def refuses(call, changes, error):\n"
+        "    try: call(**changes)\n"
+        "    except error: return\n"
+        "    raise AssertionError((call, changes))\n"
+        "for changes, error in ["
+        + ", ".join(f"({changes!r}, {error.__name__})" for changes, error in cases)
+        + "]:\n"
+        "    refuses(cp.check_in_to_parent, {'port': cp.task_self()} | changes, error)\n"
+        "for changes, error in ["
+        + ", ".join(f"({changes!r}, {error.__name__})" for changes, error in TIMEOUTS)
+        + "]:\n"
+        "    refuses(cp.receive_from_parent, changes, error)\n"
+        "cp.check_in_to_parent(None, timeout=DEADLINE)\n"
+    )
+    child.accept(DEADLINE).close()
+    assert child.wait(DEADLINE) == 0
+
+
+@pytest.mark.parametrize(("changes", "error"), TIMEOUTS + RIGHTS, ids=str)
+def test_a_client_refuses_and_closes_the_pipe(
+    pipe: tuple[int, int],
+    service_name: str,
+    setting: Setting,
+    changes: dict[str, Any],
+    error: type[Exception],
+) -> None:
+    read, write = pipe
+    with cp.Server(service_name=service_name, token=TOKEN):
+        os.write(write, INVITATION_HEAD.pack(TOKEN, len(service_name)) + service_name.encode())
+        with pytest.raises(error):
+            cp.Handshake.run_client_for_fd(read, **{"port": setting.right} | changes)
+    with pytest.raises(OSError, match="descriptor"):
+        os.fstat(read)
+
+
+@pytest.mark.parametrize(("changes", "error"), TIMEOUTS + EXPECTS, ids=str)
+def test_a_server_refuses_and_closes_the_pipe(
+    pipe: tuple[int, int], changes: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        cp.Handshake.run_server_for_fd(pipe[1], **changes)
+    with pytest.raises(OSError, match="descriptor"):
+        os.fstat(pipe[1])
+
+
+@pytest.mark.parametrize("fd", ["fd", None, 1.5], ids=str)
+def test_a_handshake_refuses_what_is_no_descriptor(fd: Any) -> None:
+    for side in (cp.Handshake.run_server_for_fd, lambda fd: cp.Handshake.run_client_for_fd(fd, 0)):
+        with pytest.raises(TypeError):
+            side(fd)
+
+
+# --- rights that are gone -------------------------------------------------------------------------
 
 
 def use_of(kind: str) -> list[Call]:

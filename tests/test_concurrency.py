@@ -61,6 +61,31 @@ def references(right: cp.SendRight) -> int:
     return drain_references(cp.SendRight, right.detach())
 
 
+def test_each_of_many_deaths_that_threads_ask_about_at_once_is_told() -> None:
+    with cp.ReceiveRight() as notify:
+
+        def watch() -> int:
+            told = 0
+            for _ in range(ROUNDS):
+                with cp.ReceiveRight() as own, cp.ReceiveRight() as port, port.make_send() as right:
+                    right.notify_dead(own)
+                    right.notify_dead(notify)
+                    if told % 2:
+                        right.notify_dead(None)
+                        right.notify_dead(notify)
+                    port.close()
+                    told += 1
+            return told
+
+        results = together(*[watch] * 4)
+        assert results == [ROUNDS] * 4
+        deaths = 0
+        while deaths < 4 * ROUNDS:
+            with notify.receive(DEADLINE) as message:
+                deaths += isinstance(message, cp.Died)
+        assert notify.dropped == 0
+
+
 def test_a_right_that_is_copied_closed_and_detached_at_once_is_released_once() -> None:
     for _ in range(ROUNDS):
         with cp.ReceiveRight() as port:
@@ -219,13 +244,13 @@ def test_a_server_is_initialised_by_one_thread_alone() -> None:
         results = together(
             *[
                 partial(ext.ServerCore.__init__, core, port, token, token)
-                for token, port in enumerate(ports)
+                for token, port in enumerate(ports, 1)
             ]
         )
         assert results.count(None) == 1 and len(of_kind(results, RuntimeError)) == 3
         winner = results.index(None)
         assert core.port is ports[winner]
-        assert core.token == winner == core.expected_pid
+        assert core.token == winner + 1 == core.expected_pid
         for port in ports:
             port.close()
 

@@ -72,6 +72,14 @@ def test_a_child_that_cannot_be_watched_on_macos_has_no_watch(darwin: ModuleType
     assert darwin.watch_process(1) is None
 
 
+def test_a_child_that_has_been_waited_for_before_it_is_watched_is_known() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        child.wait()
+    watch = _exit_watch.watch_process(child.pid)
+    assert watch is not None and readable_now(watch.fileno())
+    watch.close()
+
+
 @pytest.fixture
 def zombie() -> Iterator[int]:
     """A child that has ended and has not been waited for."""

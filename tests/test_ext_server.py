@@ -27,9 +27,11 @@ from ext_support import (
     MOVE_SEND_ONCE,
     TOKEN,
     Stranger,
+    ask_behind_its_back,
     build_stranger,
     check_in_body,
     drain_references,
+    fill_queue,
     open_descriptors,
     port_of,
     signal_main_thread,
@@ -260,6 +262,32 @@ def test_a_real_notification_is_counted_and_the_wait_goes_on(service: Service) -
     assert service.reject() == {"notifications": 1}
 
 
+@pytest.mark.parametrize("asked_here", [True, False], ids=["asked-here", "asked-elsewhere"])
+def test_a_death_is_counted_and_only_a_reference_that_was_asked_for_released(
+    service: Service, asked_here: bool
+) -> None:
+    port = ext.ReceiveRight()
+    name = port.make_send()
+    if asked_here:
+        name.notify_dead(service.rx)
+    else:
+        ask_behind_its_back(name, service.rx)
+    port.close()
+    assert name.dead
+    assert service.reject() == {"notifications": 1}
+    assert drain_references(ext.DeadName, name.detach()) == (1 if asked_here else 2)
+
+
+def test_a_check_in_is_closed_with_its_port(service: Service) -> None:
+    ext.check_in(service.tx, TOKEN, service.tx)
+    ext.check_in(service.tx, TOKEN, None)
+    with_port, without = service.core.accept(0), service.core.accept(0)
+    for _ in range(2):
+        with_port.close()
+        without.close()
+    assert port_of(with_port, ext.SendRight).closed
+
+
 def test_only_the_expected_process_gets_in(program: Path) -> None:
     service = Service(expected_pid=os.getpid())
     try:
@@ -270,6 +298,54 @@ def test_only_the_expected_process_gets_in(program: Path) -> None:
         assert service.core.accept(GENEROUS).sender.pid == os.getpid()
     finally:
         service.close()
+
+
+def test_what_was_rejected_is_said_when_there_was_no_check_in(service: Service) -> None:
+    core = ext.ServerCore(service.rx, TOKEN, 1)
+    ext.check_in(service.tx, TOKEN, None)
+    ext.check_in(service.tx, TOKEN - 1, None)
+    told = "rejected: 1 from another process than the expected 1 .*, 1 with a wrong token$"
+    with pytest.raises(ext.TimedOut, match=told):
+        core.accept(0)
+    read, write = os.pipe()
+    os.close(write)
+    with pytest.raises(ext.PeerGone, match=told):
+        core.accept(watch_fd=read)
+    os.close(read)
+
+
+def test_what_was_rejected_is_not_said_once_there_was_a_check_in(service: Service) -> None:
+    for token in (TOKEN, TOKEN - 1):
+        ext.check_in(service.tx, token, None)
+    service.core.accept(0)
+    with pytest.raises(ext.TimedOut, match=r"no message arrived before the deadline$"):
+        service.core.accept(0)
+    assert service.core.stats["bad_token"] == 1
+
+
+def test_a_flood_does_not_hide_that_the_peer_is_gone() -> None:
+    """No deadline, and a queue that is never empty: a signal's handler fills it again and again."""
+    most, cancel = 10_000, ext.CancelToken()
+    read, write = os.pipe()
+    os.close(write)
+
+    def fill_again(number: int, frame: object) -> None:
+        fill_queue(tx, 0)
+        if core.stats["bad_token"] > most:
+            cancel.cancel()
+
+    with ext.ReceiveRight(1024) as rx, rx.make_send() as tx:
+        core = ext.ServerCore(rx, TOKEN)
+        before = signal.signal(signal.SIGALRM, fill_again)
+        try:
+            fill_queue(tx, 0)
+            signal.setitimer(signal.ITIMER_REAL, 2e-4, 2e-4)
+            with pytest.raises(ext.PeerGone):
+                core.accept(cancel=cancel, watch_fd=read)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+            os.close(read)
 
 
 def test_a_flood_of_strangers_does_not_hold_the_deadline_up(
@@ -299,12 +375,15 @@ def test_a_flood_of_strangers_does_not_hold_the_deadline_up(
     assert service.core.stats["bad_token"] > 0
 
 
-def test_a_poll_finds_a_check_in_behind_a_strangers_messages(service: Service) -> None:
-    for _ in range(20):
-        ext.check_in(service.tx, TOKEN ^ 1, None)
-    ext.check_in(service.tx, TOKEN, None)
-    assert service.core.accept(0).port is None
-    assert service.core.stats["bad_token"] == 20
+def test_a_poll_finds_a_check_in_behind_a_strangers_messages() -> None:
+    # Macs hold five messages unless a port is made for more.
+    with ext.ReceiveRight(qlimit=64) as rx, rx.make_send() as tx:
+        core = ext.ServerCore(rx, TOKEN)
+        for _ in range(20):
+            ext.check_in(tx, TOKEN ^ 1, None, timeout=GENEROUS)
+        ext.check_in(tx, TOKEN, None, timeout=GENEROUS)
+        assert core.accept(0).port is None
+        assert core.stats["bad_token"] == 20
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a right costs a descriptor on Linux only")
@@ -412,6 +491,51 @@ def test_cancel_ends_every_wait_now_and_later(service: Service) -> None:
     with pytest.raises(ext.Cancelled):
         service.core.accept(0, cancel=token)
     assert service.core.accept(0).port is None
+
+
+def test_a_closed_port_is_told_before_a_closed_descriptor(service: Service) -> None:
+    fd = os.dup(0)
+    os.close(fd)
+    with pytest.raises(OSError, match="descriptor"):
+        service.core.accept(0, watch_fd=fd)
+    service.rx.close()
+    with pytest.raises(ValueError, match="closed"):
+        service.core.accept(0, watch_fd=fd)
+
+
+def test_a_name_that_is_gone_is_told_as_a_port_that_was_closed() -> None:
+    with ext.ReceiveRight() as rx:
+        core = ext.ServerCore(rx, TOKEN)
+        ext.ReceiveRight.adopt(rx.name).close()
+        for wait in (core.accept, rx.receive):
+            with pytest.raises(ext.PortChanged, match="closed or moved during the wait"):
+                wait(0)
+        rx.detach()
+
+
+def test_a_token_made_of_others_is_cancelled_with_any_of_them(service: Service) -> None:
+    def either() -> tuple[ext.CancelToken, ...]:
+        first, second = ext.CancelToken(), ext.CancelToken()
+        return first, second, ext.CancelToken(first, None, first, ext.CancelToken(second))
+
+    for which in range(3):
+        tokens = either()
+        assert select.select([tokens[2]], [], [], 0)[0] == []
+        timer = after(0.05, tokens[which].cancel)
+        with pytest.raises(ext.Cancelled):
+            service.core.accept(GENEROUS, cancel=tokens[2])
+        timer.join()
+        assert tokens[2].cancelled
+        assert select.select([tokens[2]], [], [], 0)[0] == [tokens[2]]
+        assert [token.cancelled for token in tokens[:2]] == [which == 0, which == 1]
+
+
+def test_a_token_is_made_of_tokens_alone() -> None:
+    for wrong in (0, "token", object()):
+        with pytest.raises(TypeError, match="CancelToken"):
+            ext.CancelToken(ext.CancelToken(), wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="keyword"):
+        ext.CancelToken(cancel=ext.CancelToken())  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("watch", [False, True], ids=["alone", "watching"])

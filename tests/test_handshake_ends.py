@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import child_port as cp
 import pytest
+from faults import fork
 from support import (
     DEADLINE,
     INVITATION_HEAD,
@@ -168,6 +169,31 @@ def test_a_token_that_is_cancelled_already_ends_the_wait(pipe: tuple[int, int], 
     cancel.cancel()
     with pytest.raises(cp.Cancelled):
         side(pipe, None, cancel)
+
+
+def test_the_look_for_the_end_of_a_server_that_nobody_finds_is_called_off(
+    pipe: tuple[int, int], service_name: str
+) -> None:
+    os.write(pipe[1], INVITATION_HEAD.pack(TOKEN, len(service_name)) + service_name.encode())
+    with cancelled_soon() as cancel, pytest.raises(cp.Cancelled):
+        cp.Handshake.run_client_for_fd(pipe[0], None, cancel=cancel)
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_a_token_of_before_a_fork_ends_no_wait_of_a_forked_process(
+    pipe: tuple[int, int], others: bool
+) -> None:
+    """Its descriptor is readable there, too; that is nobody's end."""
+    token = cp.CancelToken(cp.CancelToken()) if others else cp.CancelToken()
+
+    def client() -> None:
+        with pytest.raises(ValueError, match="before a fork"):
+            cp.Handshake.run_client_for_fd(pipe[0], None, timeout=DEADLINE, cancel=token)
+        with pytest.raises(ValueError, match="before a fork"):
+            cp.CancelToken(token)
+
+    token.cancel()
+    assert os.waitpid(fork(client), 0)[1] == 0
 
 
 @sides

@@ -7,6 +7,7 @@ import gc
 import struct
 import sys
 import threading
+import tracemalloc
 import weakref
 from collections.abc import Iterator
 from contextlib import suppress
@@ -102,6 +103,37 @@ def test_a_view_keeps_the_data_when_the_message_is_gone(
     del view
     gc.collect()
     assert gone() is None
+
+
+@pytest.mark.parametrize(("size", "out_of_line"), [(100, False), (32767, False), (32768, True)])
+def test_large_data_travels_out_of_line(
+    port: cp.ReceiveRight, send: cp.SendRight, size: int, out_of_line: bool
+) -> None:
+    """What came inline is bytes already, and the same ones each time."""
+    with running(lambda: send.send(b"d" * size, timeout=DEADLINE)):
+        message = received(port)
+    first, second = message.data, message.data
+    assert first == second == b"d" * size
+    assert (first is not second) == out_of_line
+
+
+def test_large_data_is_received_and_viewed_without_a_copy(
+    port: cp.ReceiveRight, send: cp.SendRight
+) -> None:
+    size = 16 * MEBIBYTE
+    send.send(bytes(size), timeout=DEADLINE)
+    tracemalloc.start()
+    try:
+        message = received(port)
+        with memoryview(message) as view:
+            assert view.nbytes == size and view[-1] == 0
+        _, most = tracemalloc.get_traced_memory()
+        assert most < size // 16
+        assert message.data[-1:] == b"\0"
+        _, most = tracemalloc.get_traced_memory()
+        assert most >= size  # such a copy would have been seen
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_caller_may_change_its_buffer_once_send_returned(
@@ -293,6 +325,27 @@ def test_a_request_is_answered(port: cp.ReceiveRight, send: cp.SendRight) -> Non
         for word in (b"a", b"b", b"c"):
             with send.request(word, [send], timeout=DEADLINE) as answer:
                 assert answer.data == word.upper() and len(answer.rights) == 1
+
+
+def test_requests_of_a_thread_use_one_port_for_their_answers(
+    port: cp.ReceiveRight, send: cp.SendRight
+) -> None:
+    def receive_rights() -> set[int]:
+        return {entry.name for entry in cp.ledger() if "receive" in entry.references}
+
+    def serve() -> None:
+        for _ in range(3):
+            with received(port) as message:
+                assert isinstance(message.reply, cp.SendOnceRight)
+                message.reply.send(b"")
+
+    before = receive_rights()
+    with running(serve):
+        ports = []
+        for _ in range(3):
+            send.request(timeout=DEADLINE).close()
+            ports.append(receive_rights() - before)
+    assert len(ports[0]) == 1 and ports == [ports[0]] * 3
 
 
 def test_a_request_to_somebody_who_gives_the_answer_up_ends(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import child_port as cp
 import pytest
-from ext_support import drain_references
+from child_port import _death
+from ext_support import ask_behind_its_back, drain_references, fill_queue
 from support import DEADLINE, SOON, cancelled_soon, running
 
 if TYPE_CHECKING:
@@ -134,6 +136,130 @@ def test_a_send_once_right_that_is_given_up_is_told(port: cp.ReceiveRight) -> No
     assert isinstance(port.receive(DEADLINE), cp.SendOnce)
 
 
+# --- what was not asked for here ----------------------------------------------------------------
+
+
+def is_dropped(notify: cp.ReceiveRight) -> bool:
+    """Nothing comes, and one more message has been counted as nothing to show."""
+    before = notify.dropped
+    return is_empty(notify) and notify.dropped == before + 1
+
+
+def test_a_death_that_somebody_else_asked_about_releases_nothing(
+    port: cp.ReceiveRight, notify: cp.ReceiveRight
+) -> None:
+    send = port.make_send()
+    ask_behind_its_back(send, notify)
+    port.close()
+    assert is_dropped(notify)
+    assert drain_references(cp.DeadName, send.detach()) == 2  # the kernel's own is the asker's
+
+
+def test_that_a_right_is_gone_is_told_to_who_asked_alone(
+    port: cp.ReceiveRight, notify: cp.ReceiveRight
+) -> None:
+    once = port.make_send_once()
+    ask_behind_its_back(once, notify)
+    once.close()
+    assert is_dropped(notify)
+
+
+def test_that_nobody_can_send_is_told_to_who_asked_alone(
+    port: cp.ReceiveRight, notify: cp.ReceiveRight
+) -> None:
+    ask_behind_its_back(port, notify)
+    port.make_send().close()
+    assert is_dropped(notify)
+
+
+def test_an_answer_is_believed_once(port: cp.ReceiveRight, notify: cp.ReceiveRight) -> None:
+    with port.make_send() as send:
+        send.notify_dead(notify)
+        send.notify_dead(None)
+        assert isinstance(notify.receive(DEADLINE), cp.SendOnce)
+        ask_behind_its_back(send, notify)
+        port.close()
+        assert is_dropped(notify)
+        cp.DeadName.adopt(send.name).close()
+
+
+def test_a_request_stays_with_the_port_that_native_code_holds_for_a_while(
+    port: cp.ReceiveRight,
+) -> None:
+    notify = cp.ReceiveRight()
+    with port.make_send() as send:
+        send.notify_dead(notify)
+        with cp.ReceiveRight.adopt(notify.detach()) as again:
+            port.close()
+            assert isinstance(again.receive(DEADLINE), cp.Died)
+
+
+def test_a_request_stays_with_a_port_that_was_not_moved_in_the_end(
+    port: cp.ReceiveRight, notify: cp.ReceiveRight
+) -> None:
+    with cp.ReceiveRight(qlimit=1) as full, full.make_send() as server, port.make_send() as send:
+        send.notify_dead(notify)
+        fill_queue(server)
+        for _ in range(3):
+            with pytest.raises(cp.TimedOut):
+                server.send(b"", [(notify, cp.Disposition.MOVE_RECEIVE)], timeout=0)
+        port.close()
+        assert isinstance(notify.receive(DEADLINE), cp.Died)
+
+
+def test_a_port_that_is_moved_takes_no_request_along(
+    port: cp.ReceiveRight, notify: cp.ReceiveRight
+) -> None:
+    send = port.make_send()
+    send.notify_dead(notify)
+    with cp.ReceiveRight() as home, home.make_send() as here:
+        here.send(b"", [(notify, cp.Disposition.MOVE_RECEIVE)], timeout=DEADLINE)
+        message = home.receive(DEADLINE)
+        assert isinstance(message, cp.Message)
+        with message:
+            (moved,) = message.rights
+            assert isinstance(moved, cp.ReceiveRight)
+            port.close()
+            assert is_dropped(moved)
+    assert drain_references(cp.DeadName, send.detach()) == 2
+
+
+def test_both_answers_are_believed_when_a_port_died_between_two_requests(
+    port: cp.ReceiveRight, notify: cp.ReceiveRight
+) -> None:
+    with port.make_send() as send, cp.ReceiveRight() as later:
+        send.notify_dead(notify)
+        port.close()
+        assert send.dead
+        send.notify_dead(later)
+        for told in notify.receive(DEADLINE), later.receive(DEADLINE):
+            assert isinstance(told, cp.Died) and isinstance(told.right, cp.DeadName)
+            told.right.close()
+
+
+def test_one_port_is_told_of_many_deaths_and_of_each_once(notify: cp.ReceiveRight) -> None:
+    ports = [cp.ReceiveRight() for _ in range(600)]
+    rights = [port.make_send() for port in ports]
+    for right in rights:
+        right.notify_dead(notify)
+    for right in rights[::2]:
+        right.notify_dead(None)
+    for port in ports:
+        port.close()
+    names = []
+    for _ in range(len(ports)):
+        with notify.receive(DEADLINE) as told:
+            if isinstance(told, cp.Died):
+                names.append(told.name)
+    assert sorted(names) == sorted(right.name for right in rights[1::2])
+    assert is_empty(notify)
+    for right in rights:
+        right.close()
+
+
+# --- who can ask --------------------------------------------------------------------------------
+
+
 def test_only_a_receive_right_can_be_notified(
     port: cp.ReceiveRight, notify: cp.ReceiveRight
 ) -> None:
@@ -212,3 +338,145 @@ def test_a_wait_for_death_that_is_cancelled_leaves_nothing(port: cp.ReceiveRight
                 await waiting
 
     asyncio.run(main())
+
+
+def test_several_wait_for_the_death_of_one_name(port: cp.ReceiveRight) -> None:
+    async def main() -> None:
+        with port.make_send() as send, send.copy() as copy:
+            in_a_thread = asyncio.create_task(asyncio.to_thread(copy.wait_until_dead, DEADLINE))
+            tasks = [asyncio.create_task(right.wait_dead(DEADLINE)) for right in (send, copy, send)]
+            await asyncio.sleep(SOON)
+            tasks.pop().cancel()
+            with pytest.raises(cp.TimedOut):
+                copy.wait_until_dead(0)
+            await asyncio.sleep(SOON)
+            assert not any(task.done() for task in (*tasks, in_a_thread))
+            port.close()
+            await asyncio.gather(*tasks, in_a_thread)
+            assert drain_references(cp.DeadName, copy.detach()) == 2
+            send.detach()
+
+    asyncio.run(main())
+
+
+def test_waits_in_several_loops_end_with_one_death(port: cp.ReceiveRight) -> None:
+    def wait(send: cp.SendRight) -> None:
+        asyncio.run(send.wait_dead(DEADLINE))
+
+    with port.make_send() as send:
+        threads = [threading.Thread(target=wait, args=(send,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        with pytest.raises(cp.TimedOut):
+            send.wait_until_dead(SOON)
+        port.close()
+        for thread in threads:
+            thread.join(DEADLINE)
+            assert not thread.is_alive()
+
+
+def test_a_wait_that_is_given_up_leaves_a_later_request_alone(
+    port: cp.ReceiveRight, notify: cp.ReceiveRight
+) -> None:
+    async def main() -> None:
+        with port.make_send() as send:
+            waiting = asyncio.create_task(send.wait_dead())
+            await asyncio.sleep(SOON)
+            send.notify_dead(notify)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            port.close()
+            assert isinstance(notify.receive(DEADLINE), cp.Died)
+
+    asyncio.run(main())
+
+
+def test_a_later_request_ends_the_waits_and_a_wait_after_it_takes_its_place(
+    port: cp.ReceiveRight, notify: cp.ReceiveRight
+) -> None:
+    async def main() -> None:
+        with port.make_send() as send:
+            waits = [asyncio.create_task(send.wait_dead(DEADLINE)) for _ in range(2)]
+            await asyncio.sleep(SOON)
+            send.notify_dead(notify)
+            last = asyncio.create_task(send.wait_dead(DEADLINE))
+            for waiting in waits:
+                with pytest.raises(ValueError, match="took the place"):
+                    await waiting
+            assert isinstance(notify.receive(DEADLINE), cp.SendOnce)
+            port.close()
+            await last
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("given_up", [False, True])
+def test_a_right_that_is_closed_during_the_wait_leaves_nothing(given_up: bool) -> None:
+    async def main() -> None:
+        port = cp.ReceiveRight()
+        send = port.make_send()
+        copy = send.copy()
+        waiting = asyncio.create_task(send.wait_dead())
+        await asyncio.sleep(SOON)
+        send.close()
+        if given_up:
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+        port.close()
+        if not given_up:
+            await waiting
+        assert copy.dead
+        assert drain_references(cp.DeadName, copy.detach()) == 1
+
+    asyncio.run(main())
+
+
+def test_a_wait_that_is_given_up_after_the_death_leaves_no_reference() -> None:
+    async def main() -> None:
+        for _ in range(50):
+            port = cp.ReceiveRight()
+            send = port.make_send()
+            waits = [asyncio.create_task(send.wait_dead()) for _ in range(2)]
+            await asyncio.sleep(0)
+            port.close()
+            for waiting in waits:
+                waiting.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+            assert send.dead
+            assert drain_references(cp.DeadName, send.detach()) == 1
+
+    asyncio.run(main())
+
+
+def test_a_forked_process_waits_for_a_death_of_its_own(port: cp.ReceiveRight) -> None:
+    """Also if a thread that is not there any more was at it."""
+    forked = threading.Event()
+
+    def be_at_it() -> None:
+        with _death._lock:
+            busy.set()
+            forked.wait(DEADLINE)
+
+    with port.make_send() as send, running(lambda: send.wait_until_dead(DEADLINE)):
+        with pytest.raises(cp.TimedOut):
+            send.wait_until_dead(SOON)
+        busy = threading.Event()
+        with running(be_at_it):
+            busy.wait(DEADLINE)
+            pid = os.fork()
+            if pid == 0:
+                status = 1
+                try:
+                    signal.alarm(int(DEADLINE))
+                    mine = cp.ReceiveRight()
+                    right = mine.make_send()
+                    threading.Timer(SOON, mine.close).start()
+                    right.wait_until_dead(DEADLINE)
+                    status = 0
+                finally:
+                    os._exit(status)
+            forked.set()
+        assert os.waitpid(pid, 0)[1] == 0
+        port.close()

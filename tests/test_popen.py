@@ -131,6 +131,25 @@ def test_only_the_process_that_was_started_may_check_in(start: StartChild) -> No
     assert child.server.stats["wrong_sender"] == 1
 
 
+HINT = r"rejected: 1 from another process than the expected .*pass pinned=False"
+
+
+def test_when_another_process_checked_in_that_is_said(start: StartChild) -> None:
+    shell, option, script, *rest = IN_A_GRANDCHILD
+    child = start([shell, option, f"{script}; read line", *rest], stdin=subprocess.PIPE)
+    while not child.server.stats["wrong_sender"]:
+        with pytest.raises(cp.TimedOut) as timed_out:
+            child.accept(SOON)
+    timed_out.match(f"MACH_RCV_TIMED_OUT .*; no check-in was accepted; {HINT}")
+    with pytest.raises(cp.TimedOut, match=f"no check-in for 'task'; {HINT}"):
+        child.collect({"task": cp.SendRight}, 0)
+    child.kill()
+    with pytest.raises(cp.PeerGone, match=f"no check-in from it is left; {HINT}"):
+        child.accept(DEADLINE)
+    with pytest.raises(cp.PeerGone, match=f"no check-in for 'task'; {HINT}"):
+        child.collect({"task": cp.SendRight}, DEADLINE)
+
+
 def test_a_wrapper_may_stand_in_between_if_that_is_said(start: StartChild) -> None:
     child = start(IN_A_GRANDCHILD, pinned=False)
     with child.accept(DEADLINE) as check_in:
@@ -327,22 +346,26 @@ def test_a_thread_that_waits_for_another_has_a_deadline_too(start: StartChild) -
 
 @pytest.mark.parametrize("receives", [False, True])
 def test_closing_it_ends_the_waits_of_other_threads(start: StartChild, receives: bool) -> None:
-    """For the child to receive, and for room in its queue."""
+    """For the child to receive, and for room in its queue; with a token of the caller's, too."""
     child = start("cp.receive_from_parent(DEADLINE)\n" * receives + WAIT)
 
-    def send_until_full() -> None:
+    def send_until_full(cancel: cp.CancelToken | None) -> None:
         while True:
-            child.send_right(None, timeout=DEADLINE)
+            child.send_right(None, timeout=None, cancel=cancel)
 
     def send() -> None:
         with pytest.raises(cp.PortChanged):
-            send_until_full()
+            send_until_full(None)
+
+    def send_with_token() -> None:
+        with pytest.raises(cp.PortChanged):
+            send_until_full(cp.CancelToken())
 
     def accept() -> None:
         with pytest.raises(cp.PortChanged):
             child.accept(DEADLINE)
 
-    with running(send), running(send), running(accept):
+    with running(send), running(send), running(send_with_token), running(accept):
         time.sleep(SOON * 4)
         child.close()
 

@@ -222,6 +222,29 @@ def test_variables_without_their_descriptors_are_not_believed(start: StartChild)
     assert child.wait(DEADLINE) == 0
 
 
+GARBAGE = ["", "x", "9" * 30, "-1", "3:x:y", "\u0663:1:2"]
+
+
+@pytest.mark.parametrize("variable", ["CHECK_IN", "RECEIVE", "PARENT_PID"])
+def test_variables_with_garbage_are_not_believed(start: StartChild, variable: str) -> None:
+    """Nor is the descriptor of the other one inherited any longer, once it was found to be it."""
+    child = start(
+        "import subprocess\n"
+        "from child_port._environment import take_variables\n"
+        "names = ['CHILD_PORT_CHECK_IN', 'CHILD_PORT_RECEIVE', 'CHILD_PORT_PARENT_PID']\n"
+        "before = {name: os.environ[name] for name in names}\n"
+        f"for garbage in {GARBAGE!r}:\n"
+        f"    os.environ.update(before, CHILD_PORT_{variable}=garbage)\n"
+        "    try: take_variables()\n"
+        "    except cp.NotAChild: pass\n"
+        "    else: sys.exit(3)\n"
+        "os.environ.update(before)\n"
+        "first = int(before[names[0]].partition(':')[0])\n"
+        f"sys.exit(5 if os.get_inheritable(first) == {variable != 'CHECK_IN'} else 0)\n"
+    )
+    assert child.wait(DEADLINE) == 0
+
+
 def test_the_child_inherits_two_descriptors_and_no_more(start: StartChild) -> None:
     inside = python("print(len(os.listdir('/proc/self/fd')))")
     if not os.path.isdir("/proc/self/fd"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import threading
+import weakref
 from collections.abc import Iterator
 
 import child_port as cp
@@ -51,6 +52,33 @@ def test_members_come_and_go(ports: cp.PortSet, members: list[cp.ReceiveRight]) 
     with pytest.raises(cp.MachError) as caught:
         ports.remove(members[0])
     assert caught.value.symbol == "KERN_NOT_IN_SET"
+
+
+def test_members_that_are_closed_are_forgotten(ports: cp.PortSet) -> None:
+    kept = cp.ReceiveRight()
+    ports.add(kept)
+    alive: weakref.WeakSet[cp.ReceiveRight] = weakref.WeakSet()
+    for _ in range(200):
+        with cp.ReceiveRight() as member:
+            ports.add(member)
+            alive.add(member)
+    del member
+    assert len(alive) < 50
+    assert ports.members == (kept,)
+    assert len(alive) == 0
+    kept.close()
+
+
+def test_a_member_that_is_closed_can_be_removed_once(
+    ports: cp.PortSet, members: list[cp.ReceiveRight]
+) -> None:
+    members[0].close()
+    ports.remove(members[0])
+    with pytest.raises(ValueError, match="closed"):
+        ports.remove(members[0])
+    gone = weakref.ref(members.pop(0))
+    assert gone() is None
+    assert set(ports.members) == set(members)
 
 
 def test_a_member_is_not_added_twice(ports: cp.PortSet, members: list[cp.ReceiveRight]) -> None:

@@ -34,6 +34,12 @@ def test_each_test_that_it_names_exists(page: str) -> None:
     assert sorted(named - defined) == []
 
 
+def test_each_file_that_it_names_exists(page: str) -> None:
+    named = set(re.findall(r"`((?:tests|tools|ext|python|docs|mig|defs|\.github)/[\w./-]+)`", page))
+    assert named
+    assert sorted(name for name in named if not (ROOT / name).exists()) == []
+
+
 def test_each_job_that_it_names_is_in_a_workflow(page: str) -> None:
     jobs = {
         job

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import child_port as cp
 import pytest
-from child_port._leaks import RightLeaks
+from child_port._leaks import RightLeaks, _has_more
+from child_port._ledger import LedgerEntry
 from support import DEADLINE, running
 
 PLUGIN = Path(cp.__file__).parent.parent
@@ -53,6 +54,25 @@ def test_a_test_that_leaves_a_right_behind_fails_and_is_told_where_it_was_made(
     assert "test_it.py:4 in make" in result.stdout
 
 
+def test_a_test_that_fails_by_itself_is_not_blamed_for_what_its_traceback_keeps(
+    tmp_path: Path,
+) -> None:
+    result = outcome(
+        tmp_path,
+        "import child_port as cp, pytest\n"
+        "def test_fails(no_right_leaks):\n"
+        "    port = cp.ReceiveRight()\n"
+        "    assert port.closed\n"
+        "@pytest.fixture\n"
+        "def broken(no_right_leaks):\n"
+        "    port = cp.ReceiveRight()\n"
+        "    raise ValueError\n"
+        "def test_cannot_begin(broken): pass\n",
+    )
+    assert "1 failed, 1 error" in result.stdout
+    assert "rights are left" not in result.stdout
+
+
 def test_a_detached_name_is_a_leak_of_no_object(tmp_path: Path) -> None:
     result = outcome(
         tmp_path,
@@ -80,6 +100,17 @@ def test_a_second_reference_to_a_known_name_is_a_leak() -> None:
             assert f"name 0x{second.name:x}" in told
             assert told.count("owned by a") == 1, "only what is new"
         assert leaks.settled(0) == []
+
+
+def test_another_right_under_a_name_that_was_given_up_is_a_leak() -> None:
+    def entry(**references: int) -> LedgerEntry:
+        kinds = {kind.replace("_", "-"): count for kind, count in references.items()}
+        return LedgerEntry(0x103, kinds, ())
+
+    assert _has_more(entry(receive=1), entry(send=1))
+    assert _has_more(entry(send=1, receive=1), entry(send=2))
+    assert not _has_more(entry(dead_name=2), entry(send=2)), "its port died"
+    assert not _has_more(entry(send=1), entry(send=1, receive=1))
 
 
 def test_what_another_thread_is_about_to_release_is_no_leak() -> None:

@@ -105,6 +105,32 @@ def test_platforms_are_told_apart_only_by_file_in_the_extension() -> None:
     assert places(conditional, files) == []
 
 
+def test_the_sanitizers_run_over_the_c_code_under_the_suites() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    steps = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert {"make test-asan", "make test-tsan"} <= set(steps)
+    flags = dict(re.findall(r"^(ASAN|TSAN) := (.*)$", makefile, re.MULTILINE))
+    assert "-fsanitize=address,undefined" in flags["ASAN"]
+    assert "-fno-sanitize-recover=undefined" in flags["ASAN"]
+    assert "-fsanitize=thread" in flags["TSAN"]
+    listed = dict(re.findall(r"^(TSAN_\w+) := ((?:.*\\\n)*.*)$", makefile, re.MULTILINE))
+    suites = set(re.findall(r"[a-z_]{3,}", listed["TSAN_SUITES"]))
+    assert suites == {name for name in suites if (ROOT / "tests" / "mach" / f"{name}.c").exists()}
+    tests = set(re.findall(r"test_\w+\.py", listed["TSAN_TESTS"]))
+    assert tests == {name for name in tests if (ROOT / "tests" / name).exists()}
+    assert {"threads", "notifications", "send_once"} <= suites and "test_concurrency.py" in tests
+    # With the address sanitizer all tests run but for these, which are not about the C code.
+    left_out = re.search(r"^ASAN_TESTS := \$\(filter-out (.*?),\$", makefile, re.M | re.S)
+    assert left_out
+    assert set(re.findall(r"test_\w+", left_out[1])) == {
+        "test_readme",
+        "test_repository",
+        "test_install",
+        "test_bench",
+        "test_ext_build",
+    }
+
+
 def test_each_platform_file_has_its_other_half() -> None:
     subjects = {
         half: {path.name.removesuffix(f"_{half}.c") for path in (ROOT / "ext").glob(f"*_{half}.c")}
@@ -112,6 +138,25 @@ def test_each_platform_file_has_its_other_half() -> None:
     }
     assert subjects["darwin"]
     assert subjects["darwin"] == subjects["linux"]
+
+
+def test_tokens_are_compared_in_one_step_that_takes_as_long_whatever_differs() -> None:
+    text = (ROOT / "ext" / "stub_server.c").read_text(encoding="utf-8")
+    found = re.search(r"^static bool token_is_valid\(.*?\n\{\n(.*?)^\}", text, re.S | re.M)
+    assert found
+    body = re.sub(r"\s+", " ", found[1]).strip()
+    assert body == (
+        "uint64_t difference = call->token ^ token; "
+        "return difference == 0 || (call->keyed && difference >> 32 == UINT32_MAX);"
+    )
+    # Nor is a token compared anywhere else.
+    others = {name: source for name, source in texts().items() if name.startswith("ext/")}
+    others["ext/stub_server.c"] = text.replace(found[0], "")
+    comparison = re.compile(
+        r"\btoken\b\s*[!=]=|[!=]=\s*(\w+(->|\.))?token\b|mem(cmp|mem)\([^;]*token"
+    )
+    c_files = {name: source for name, source in others.items() if name.endswith((".c", ".h"))}
+    assert places(comparison, c_files) == []
 
 
 def test_python_appears_in_no_file_of_mach_linux() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,8 +31,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def identifiers(platform: str, *options: str) -> set[str]:
+def identifiers(platform: str, *options: str, **chosen: str) -> set[str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("CIBW_")}
+    environment |= chosen
     program = [sys.executable, "-m", "cibuildwheel", "--print-build-identifiers"]
     result = subprocess.run(
         [*program, "--platform", platform, *options, str(ROOT)],
@@ -55,3 +57,16 @@ def test_the_selection_of_wheels(platform: str) -> None:
 def test_an_architecture_can_be_chosen_as_the_workflow_does() -> None:
     chosen = identifiers("macos", "--archs", "universal2")
     assert chosen == {f"{python}-macosx_universal2" for python in (*WITH_GIL, *FREE_THREADED)}
+
+
+def test_the_jobs_of_the_workflow_build_each_wheel_once() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "wheels.yml").read_text(encoding="utf-8")
+    assert 'CIBW_BUILD: "*-${{ matrix.tag }}_*"' in workflow
+    jobs = re.findall(r"platform: (\w+), tag: (\w+), archs: (\w+)}", workflow)
+    built = [
+        wheel
+        for platform, tag, archs in jobs
+        for wheel in identifiers(platform, "--archs", archs, CIBW_BUILD=f"*-{tag}_*")
+    ]
+    assert len(built) == len(set(built))
+    assert set(built) == identifiers("linux") | identifiers("macos")

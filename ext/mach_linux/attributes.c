@@ -32,7 +32,7 @@ static void fill_status(struct ml_receiver *r, mach_port_status_t *status)
     pthread_mutex_lock(&r->lock);
     status->mps_seqno = r->seqno;
     status->mps_sorights = r->n_sources;
-    status->mps_msgcount = ml_receiver_has_message(r);
+    status->mps_msgcount = ml_receiver_count(r);
     pthread_mutex_unlock(&r->lock);
     status->mps_pset = ml_receiver_in_set(r);
     status->mps_mscount = r->mscount;

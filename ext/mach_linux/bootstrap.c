@@ -30,12 +30,14 @@
 #include <servers/bootstrap.h>
 
 #include "bootstrap.h"
+#include "mach_linux.h"
 #include "message.h"
 #include "refusal.h"
 #include "sha256.h"
 #include "watcher.h"
 
-/* How long a look-up waits for a server's library to answer: only a stopped process takes long. */
+/* How long bootstrap_look_up() waits for a server's library to answer: only a stopped process takes
+ * long. */
 #define ANSWER_MS 10000
 
 struct service {
@@ -43,6 +45,7 @@ struct service {
     struct ml_port *port;
     int listener;
     uint64_t watch;
+    uint64_t death; /* the watch of a receive right that was moved away, or 0 */
     struct sockaddr_un address;
 };
 
@@ -131,6 +134,7 @@ static void service_close(struct service *s, struct ml_garbage *g)
         link = &(*link)->next;
     *link = s->next;
     ml_watch_remove(s->watch);
+    ml_watch_remove(s->death);
     ml_garbage_add(g, s->listener);
     ml_port_release(s->port, g);
     free(s);
@@ -173,6 +177,32 @@ static void somebody_looks_up(uint64_t watch, void *context, struct ml_garbage *
     if (s->port->receiver != NULL)
         answer(connection, s, g);
     ml_garbage_add(g, connection);
+}
+
+static void moved_right_died(uint64_t watch, void *context, struct ml_garbage *g)
+{
+    struct service *s = context;
+    if (s->port->receiver == NULL) {
+        ml_bootstrap_port_gone(s->port, g);
+        return;
+    }
+    ml_watch_remove(watch); /* it came back, and somebody shut the sending end down */
+    s->death = 0;
+}
+
+void ml_bootstrap_port_left(struct ml_port *p)
+{
+    for (struct service *s = services; s != NULL; s = s->next)
+        if (s->port == p && s->death == 0) /* 0 again: the name outlives the right, no more */
+            s->death = ml_watch_add(p->tx, 0, moved_right_died, s);
+}
+
+struct ml_port *ml_bootstrap_port_find(uint64_t key)
+{
+    for (struct service *s = services; s != NULL; s = s->next)
+        if (s->port->key == key)
+            return s->port;
+    return NULL;
 }
 
 void ml_bootstrap_port_gone(struct ml_port *p, struct ml_garbage *g)
@@ -383,23 +413,41 @@ static bool is_ours(int connection)
            peer.uid == geteuid();
 }
 
-/* Receives the send right. The server may be busy, or dead without anybody knowing. */
-static kern_return_t receive_right(int connection, mach_port_t *sp)
+kern_return_t mach_linux_look_up_begin(const char *service_name, int *fd)
+{
+    struct sockaddr_un address;
+    int directory;
+
+    *fd = -1;
+    kern_return_t kr = locate(service_name, &address, &directory);
+    if (kr != KERN_SUCCESS)
+        return kr;
+    close(directory);
+    int connection = connect_to(&address);
+    if (connection < 0 && errno == EAGAIN)
+        return MACH_SEND_TIMED_OUT;
+    if (connection < 0)
+        return is_shortage("socket", errno) ? BOOTSTRAP_NO_MEMORY : BOOTSTRAP_UNKNOWN_SERVICE;
+    if (!is_ours(connection)) {
+        close(connection);
+        return BOOTSTRAP_UNKNOWN_SERVICE;
+    }
+    *fd = connection;
+    return KERN_SUCCESS;
+}
+
+kern_return_t mach_linux_look_up_end(int fd, mach_port_t *sp)
 {
     struct ml_garbage g = {0};
     struct ml_packet packet;
     struct ml_right right;
-    ml_deadline deadline = ml_deadline_after(ANSWER_MS);
     unsigned next = 0;
     bool full = false;
-    int error;
 
-    while ((error = ml_packet_read(connection, &packet)) == EAGAIN) {
-        struct pollfd p = {.fd = connection, .events = POLLIN};
-        int left = ml_deadline_left(deadline);
-        if (left == 0 || (poll(&p, 1, left) < 0 && errno != EINTR))
-            return BOOTSTRAP_UNKNOWN_SERVICE;
-    }
+    *sp = MACH_PORT_NULL;
+    int error = ml_packet_read(fd, &packet);
+    if (error == EAGAIN)
+        return MACH_RCV_TIMED_OUT;
     if (error != 0)
         return error == EMFILE || error == ENOMEM ? BOOTSTRAP_NO_MEMORY : BOOTSTRAP_UNKNOWN_SERVICE;
     bool good = ml_packet_wire(&packet)->reply == ML_CARRY_SEND &&
@@ -408,31 +456,34 @@ static kern_return_t receive_right(int connection, mach_port_t *sp)
     if (!good)
         return BOOTSTRAP_UNKNOWN_SERVICE;
     ml_lock();
-    *sp = ml_copyout(&right, &full, &g);
+    mach_port_t name = ml_copyout(&right, &full, &g);
     ml_unlock();
     ml_garbage_flush(&g);
-    if (full)
-        return BOOTSTRAP_NO_MEMORY;
-    return *sp == MACH_PORT_DEAD ? BOOTSTRAP_UNKNOWN_SERVICE : KERN_SUCCESS;
+    if (full || name == MACH_PORT_DEAD)
+        return full ? BOOTSTRAP_NO_MEMORY : BOOTSTRAP_UNKNOWN_SERVICE;
+    *sp = name;
+    return KERN_SUCCESS;
 }
 
+/* Apple's call has no code for a server that does not answer: launchd does. Here it may be stopped,
+ * and is then as good as none. */
 kern_return_t bootstrap_look_up(mach_port_t bp, const name_t service_name, mach_port_t *sp)
 {
-    struct sockaddr_un address;
-    int directory;
+    ml_deadline deadline = ml_deadline_after(ANSWER_MS);
+    int connection, left;
 
     (void)bp;
     *sp = MACH_PORT_NULL;
-    kern_return_t kr = locate(service_name, &address, &directory);
+    kern_return_t kr = mach_linux_look_up_begin(service_name, &connection);
+    if (kr == MACH_SEND_TIMED_OUT)
+        return BOOTSTRAP_UNKNOWN_SERVICE;
     if (kr != KERN_SUCCESS)
         return kr;
-    close(directory);
-    int connection = connect_to(&address);
-    if (connection < 0)
-        return is_shortage("socket", errno) ? BOOTSTRAP_NO_MEMORY : BOOTSTRAP_UNKNOWN_SERVICE;
-    kr = is_ours(connection) ? receive_right(connection, sp) : BOOTSTRAP_UNKNOWN_SERVICE;
+    while ((kr = mach_linux_look_up_end(connection, sp)) == MACH_RCV_TIMED_OUT &&
+           (left = ml_deadline_left(deadline)) != 0) {
+        struct pollfd p = {.fd = connection, .events = POLLIN};
+        (void)poll(&p, 1, left);
+    }
     close(connection);
-    if (kr != KERN_SUCCESS)
-        *sp = MACH_PORT_NULL;
-    return kr;
+    return kr == MACH_RCV_TIMED_OUT ? BOOTSTRAP_UNKNOWN_SERVICE : kr;
 }

@@ -191,12 +191,12 @@ kern_return_t mach_port_get_refs(ipc_space_t task, mach_port_name_t name, mach_p
     return e != NULL ? KERN_SUCCESS : KERN_INVALID_NAME;
 }
 
-/* The entry of a name that is about to be given up. Its port's death comes first if somebody asked
- * to be told of it; who did not cannot tell, and is spared the look. */
-static struct ml_entry *entry_to_give_up(mach_port_name_t name, struct ml_garbage *g)
+/* The entry of a name of which something is to go. Whether its port has died matters to whoever
+ * asked to be told: PORT_DELETED says that it has not. The kernel is not asked for anybody else. */
+static struct ml_entry *lookup_to_drop(mach_port_name_t name, struct ml_garbage *g)
 {
     struct ml_entry *e = ml_entry_lookup(name);
-    return e == NULL || e->request == NULL ? e : ml_entry_look(name, g);
+    return e != NULL && e->request != NULL ? ml_entry_look(name, g) : e;
 }
 
 kern_return_t mach_port_deallocate(ipc_space_t task, mach_port_name_t name)
@@ -209,7 +209,7 @@ kern_return_t mach_port_deallocate(ipc_space_t task, mach_port_name_t name)
     if (no_right(name))
         return KERN_SUCCESS;
     ml_lock();
-    struct ml_entry *e = entry_to_give_up(name, &g);
+    struct ml_entry *e = lookup_to_drop(name, &g);
     if (e == NULL) {
         kr = KERN_INVALID_NAME;
     } else if (e->kind == ML_SET || e->kind == ML_ONCE) {
@@ -301,7 +301,7 @@ kern_return_t mach_port_destroy(ipc_space_t task, mach_port_name_t name)
     if (no_right(name))
         return KERN_SUCCESS;
     ml_lock();
-    struct ml_entry *e = entry_to_give_up(name, &g);
+    struct ml_entry *e = lookup_to_drop(name, &g);
     if (e != NULL)
         ml_entry_destroy(e, &g);
     ml_unlock();
@@ -376,10 +376,7 @@ static kern_return_t insert_at(mach_port_name_t name, struct ml_right *right, st
     } else if (!once && right->port->index != 0) {
         kr = KERN_RIGHT_EXISTS;
     } else {
-        if (right->reserved) {
-            ml_entry_free(ml_entry_at(right->origin));
-            right->reserved = false;
-        }
+        ml_right_forget_origin(right, g);
         kr = ml_entry_allocate_name(name, &e);
     }
     if (kr != KERN_SUCCESS) {
@@ -389,7 +386,7 @@ static kern_return_t insert_at(mach_port_name_t name, struct ml_right *right, st
     ml_entry_bind(e, once ? ML_ONCE : ML_SEND_RECEIVE, right->port);
     e->urefs = right->receiver != NULL ? 0 : 1;
     if (right->receiver != NULL)
-        ml_receiver_attach(e->port, right->receiver);
+        ml_receiver_attach(e->port, right->receiver, g);
     right->receiver = NULL;
     right->port = NULL;
     ml_right_commit(right, g);

@@ -72,8 +72,9 @@ static void port_hung_up(uint64_t watch, void *context, struct ml_garbage *g)
     struct ml_entry *e = ml_entry_at((uint32_t)(uintptr_t)context);
     if (e->request == NULL || e->request->watch != watch)
         return;
-    if (e->kind == ML_RESERVED) {
-        /* In a message that may come back. It would be told again and again until then. */
+    if (e->kind == ML_RESERVED || e->port->receiver != NULL) {
+        /* In a message that may come back: it would be told again and again until then. Or the
+         * receive right has come here since, and somebody only shut the sending end down. */
         ml_watch_remove(watch);
         e->request->watch = 0;
         return;
@@ -81,19 +82,25 @@ static void port_hung_up(uint64_t watch, void *context, struct ml_garbage *g)
     ml_entry_die(e, g);
 }
 
-/* Watches e's port for its request; false: there is no means for it. */
-static bool watch_entry(struct ml_entry *e)
+/* Has the watcher look out for the death of a port whose receive right is elsewhere. */
+static bool watch_port(struct ml_entry *e)
 {
     uint32_t events = e->port->kind == ML_TASK ? EPOLLIN : 0; /* a hang-up is told unasked */
-    e->request->watch =
-        ml_watch_add(e->port->tx, events, port_hung_up, (void *)(uintptr_t)(ml_entry_name(e) >> 8));
+    if (e->request->watch == 0)
+        e->request->watch = ml_watch_add(e->port->tx, events, port_hung_up,
+                                         (void *)(uintptr_t)(ml_entry_name(e) >> 8));
     return e->request->watch != 0;
 }
 
 void ml_notify_name_back(struct ml_entry *e)
 {
-    if (e->request != NULL && e->request->watch == 0 && e->port->receiver == NULL)
-        (void)watch_entry(e);
+    if (e->request != NULL && e->port->receiver == NULL)
+        (void)watch_port(e);
+}
+
+bool ml_notify_receiver_leaves(struct ml_entry *e)
+{
+    return e->request == NULL || watch_port(e);
 }
 
 /* Consumes the reference to notify. `previous` is the request that it replaces, or NULL. */
@@ -120,7 +127,7 @@ static kern_return_t request_dead_name(struct ml_entry *e, uint32_t sync, struct
     }
     *request = (struct ml_dead_name_request){.notify = notify};
     e->request = request;
-    if (e->port->receiver == NULL && !watch_entry(e)) {
+    if (e->port->receiver == NULL && !watch_port(e)) {
         ml_port_release(request_take(e), g);
         return KERN_RESOURCE_SHORTAGE;
     }
@@ -149,6 +156,7 @@ void ml_notify_senders_changed(struct ml_port *p, struct ml_garbage *g)
     struct ml_receiver *r = p->receiver;
     struct ml_entry *e = ml_port_entry(p);
 
+    r->no_senders_due = false;
     if (r->no_senders == NULL)
         return;
     if ((e == NULL || e->urefs == 0) && p->live >= 0 && p->refs <= 2) {
@@ -160,6 +168,12 @@ void ml_notify_senders_changed(struct ml_port *p, struct ml_garbage *g)
         ml_garbage_flush(&now);
     }
     if (has_senders(p, g))
+        return;
+    /* A message has the right that it was sent through until it is received. */
+    pthread_mutex_lock(&r->lock);
+    r->no_senders_due = ml_receiver_has_queued(r);
+    pthread_mutex_unlock(&r->lock);
+    if (r->no_senders_due)
         return;
     struct ml_port *notify = r->no_senders;
     r->no_senders = NULL;
@@ -194,10 +208,12 @@ void ml_notify_generation_added(struct ml_receiver *r)
         watch_generation(r, &r->generations[r->n_generations - 1]);
 }
 
-void ml_notify_receiver_attached(struct ml_receiver *r)
+void ml_notify_receiver_attached(struct ml_receiver *r, struct ml_garbage *g)
 {
-    if (r->no_senders != NULL)
-        arm(r);
+    if (r->no_senders == NULL)
+        return;
+    arm(r);
+    ml_notify_senders_changed(r->port, g); /* it may have been due when it left */
 }
 
 static kern_return_t request_no_senders(struct ml_port *p, uint32_t sync, struct ml_port *notify,

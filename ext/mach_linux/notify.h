@@ -18,8 +18,11 @@ void ml_notify_name_died(struct ml_entry *e, struct ml_garbage *g);
 /* Its right was in a message, and is back. */
 void ml_notify_name_back(struct ml_entry *e);
 
+/* The receive right is about to leave a name that keeps send references. False, with a reason:
+ * whoever asked to be told of its death could not be. */
+bool ml_notify_receiver_leaves(struct ml_entry *e);
 /* What happened to a receive right. */
-void ml_notify_receiver_attached(struct ml_receiver *r);
+void ml_notify_receiver_attached(struct ml_receiver *r, struct ml_garbage *g);
 void ml_notify_receiver_moved(struct ml_receiver *from, struct ml_receiver *to);
 /* Also of one that was handed on: its requests have moved before that. */
 void ml_notify_receiver_gone(struct ml_receiver *r, struct ml_garbage *g);

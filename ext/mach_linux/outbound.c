@@ -287,6 +287,12 @@ static mach_msg_return_t copyin_header(struct ml_outbound *out, const mach_msg_h
     mach_port_name_t reply = m->msgh_local_port;
     bool named = reply != MACH_PORT_NULL && reply != MACH_PORT_DEAD;
 
+    /* A send-once right that somebody watches is known dead at once, any other when it is looked
+     * at.
+     */
+    struct ml_entry *e = ml_entry_lookup(m->msgh_remote_port);
+    if (e != NULL && e->kind == ML_ONCE && e->request != NULL)
+        (void)ml_entry_look(m->msgh_remote_port, &out->garbage);
     if (!sendable(remote) || (local == 0 ? reply != MACH_PORT_NULL : !sendable(local)))
         return MACH_SEND_INVALID_HEADER;
     if (named && remote == MACH_MSG_TYPE_MOVE_SEND_ONCE && reply == m->msgh_remote_port)
@@ -294,7 +300,7 @@ static mach_msg_return_t copyin_header(struct ml_outbound *out, const mach_msg_h
     if (!usable(m->msgh_remote_port, remote))
         return MACH_SEND_INVALID_DEST;
     if (named && !usable(reply, local)) {
-        struct ml_entry *e = ml_entry_lookup(reply);
+        e = ml_entry_lookup(reply);
         if (e == NULL || e->kind != ML_DEAD)
             return MACH_SEND_INVALID_REPLY;
     }

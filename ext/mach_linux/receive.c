@@ -16,6 +16,7 @@
 
 #include "forks.h"
 #include "message.h"
+#include "notify.h"
 #include "refusal.h"
 #include "sets.h"
 #include "vm.h"
@@ -586,8 +587,11 @@ mach_msg_return_t ml_receive(mach_msg_header_t *buffer, mach_msg_option_t option
         }
     }
     ml_lock();
-    if (r != NULL)
+    if (r != NULL) {
+        if (r->no_senders_due && r->port != NULL)
+            ml_notify_senders_changed(r->port, &g);
         ml_receiver_release(r, &g);
+    }
     if (set != NULL)
         ml_set_release(set, &g);
     ml_unlock();

@@ -88,7 +88,7 @@ kern_return_t ml_receiver_create(struct ml_port **out)
     struct ml_receiver *r = ml_receiver_adopt(pair[1], &g);
     struct ml_port *p = ml_port_adopt(ML_PORT, pair[0], -1, cookie, &g);
     if (r != NULL && p != NULL) {
-        ml_receiver_attach(p, r);
+        ml_receiver_attach(p, r, &g);
         *out = p;
         kr = KERN_SUCCESS;
     } else {
@@ -101,12 +101,12 @@ kern_return_t ml_receiver_create(struct ml_port **out)
     return kr;
 }
 
-void ml_receiver_attach(struct ml_port *p, struct ml_receiver *r)
+void ml_receiver_attach(struct ml_port *p, struct ml_receiver *r, struct ml_garbage *g)
 {
     p->receiver = r;
     r->port = p;
     ml_port_retain(p);
-    ml_notify_receiver_attached(r);
+    ml_notify_receiver_attached(r, g);
 }
 
 static void close_sources(struct ml_receiver *r, struct ml_garbage *g)
@@ -199,6 +199,8 @@ struct ml_receiver *ml_receiver_take(struct ml_port *p, struct ml_garbage *g)
     if (r == NULL)
         return NULL;
     ml_sets_leave(old);
+    if (p->service)
+        ml_bootstrap_port_left(p);
     r->limits = old->limits;
     r->generations = old->generations;
     r->n_generations = old->n_generations;
@@ -594,10 +596,38 @@ int ml_receiver_next(struct ml_receiver *r, struct ml_packet *packet)
     return read_ready(r, packet);
 }
 
-bool ml_receiver_has_message(struct ml_receiver *r)
+/* The size of the packet that lies `offset` bytes into a channel, which is not disturbed: shown
+ * without a place for descriptors it keeps them. At most 0: there is none. */
+static ssize_t peek(int rx, int offset)
 {
-    struct pollfd p = {.fd = r->epoll >= 0 ? r->epoll : r->rx, .events = POLLIN};
-    return r->stash != NULL || poll(&p, 1, 0) == 1;
+    uint8_t byte;
+    if (setsockopt(rx, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof offset) != 0)
+        return -1;
+    return recv(rx, &byte, sizeof byte, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+}
+
+uint32_t ml_receiver_count(struct ml_receiver *r)
+{
+    const int off = -1;
+    uint32_t n = 0;
+
+    for (const struct ml_stash *s = r->stash; s != NULL; s = s->next)
+        n++;
+    for (uint32_t i = 0; i < r->n_slots; i++) {
+        struct pollfd p = {.fd = r->sources[i].fd, .events = POLLIN};
+        n += r->sources[i].kind != ML_SOURCE_FREE && poll(&p, 1, 0) == 1;
+    }
+    int offset = 0;
+    for (ssize_t size; (size = peek(r->rx, offset)) > 0; n++)
+        offset += (int)size;
+    (void)setsockopt(r->rx, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof off);
+    return n;
+}
+
+bool ml_receiver_has_queued(struct ml_receiver *r)
+{
+    uint8_t byte;
+    return r->stash != NULL || recv(r->rx, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 static int stash_at(struct ml_stash **where, struct ml_packet *packet)

@@ -67,6 +67,7 @@ struct ml_receiver {
     unsigned n_generations;
     struct ml_live *live;              /* NULL: the next send right that leaves makes a new pipe */
     struct ml_port *no_senders;        /* send-once right to notify, or NULL */
+    bool no_senders_due;               /* once the queue is empty */
     struct ml_port *port_destroyed;    /* the same, for PORT_DESTROYED */
     struct ml_membership *memberships; /* changed only with `lock` held too, read with either */
 
@@ -90,7 +91,7 @@ kern_return_t ml_receiver_create(struct ml_port **out);
 /* A receiver around descriptors that arrived in a message; owns rx in any case. NULL: no memory. */
 struct ml_receiver *ml_receiver_adopt(int rx, struct ml_garbage *g);
 /* p's receive right is r from now on; consumes the caller's reference to r. */
-void ml_receiver_attach(struct ml_port *p, struct ml_receiver *r);
+void ml_receiver_attach(struct ml_port *p, struct ml_receiver *r, struct ml_garbage *g);
 /* Takes the receive right out of p, for a message: waiters end with MACH_RCV_PORT_CHANGED, sets and
  * per-holder counters are left behind. The caller owns the result. NULL (nothing changed): no
  * memory. */
@@ -150,8 +151,10 @@ void ml_receiver_severed(struct ml_receiver *r);
 /* Reads the next packet without waiting, as ml_packet_read() does. An unused send-once right that
  * went away counts as its notification. */
 int ml_receiver_next(struct ml_receiver *r, struct ml_packet *packet);
-/* Is something waiting in the queue? */
-bool ml_receiver_has_message(struct ml_receiver *r);
+/* How many messages wait, each asked for one by one. */
+uint32_t ml_receiver_count(struct ml_receiver *r);
+/* Does a message wait that came through a send right? */
+bool ml_receiver_has_queued(struct ml_receiver *r);
 /* Puts a packet back in front of the queue, copying it. ENOMEM: it is destroyed. */
 int ml_receiver_stash(struct ml_receiver *r, struct ml_packet *packet);
 /* The same behind those that were put back before. */

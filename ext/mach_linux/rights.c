@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bootstrap.h"
 #include "notify.h"
 #include "refusal.h"
 #include "reject.h"
@@ -107,6 +108,8 @@ static kern_return_t copyin_receive(struct ml_entry *e, struct ml_right *right,
         if (p->live < 0)
             return KERN_RESOURCE_SHORTAGE;
     }
+    if (e->urefs != 0 && !ml_notify_receiver_leaves(e))
+        return KERN_RESOURCE_SHORTAGE;
     right->receiver = ml_receiver_take(p, g);
     if (right->receiver == NULL)
         return KERN_RESOURCE_SHORTAGE;
@@ -192,9 +195,12 @@ void ml_right_close(struct ml_right *right, struct ml_garbage *g)
         ml_live_release(right->live, g);
     right->live = NULL;
     if (right->port != NULL) {
-        if (right->port->receiver != NULL)
-            ml_receiver_senders_changed(right->port, g);
-        ml_port_release(right->port, g);
+        /* A receiver has a reference of its own; ours must not count as a sender's any more. */
+        struct ml_port *p = right->port;
+        bool here = p->receiver != NULL;
+        ml_port_release(p, g);
+        if (here)
+            ml_receiver_senders_changed(p, g);
     }
     right->port = NULL;
     right->carry = ML_CARRY_NULL;
@@ -263,7 +269,9 @@ static mach_port_name_t copyout_receive(struct ml_right *right, struct ml_garbag
         p = arrived_port(right, ML_PORT, g);
     if (p != NULL && p->index == 0) {
         struct ml_port *named = ml_port_find(ML_PORT, p->key);
-        if (named != NULL) {
+        if (named == NULL) /* a service's, that comes home */
+            named = ml_bootstrap_port_find(p->key);
+        if (named != NULL && named != p) {
             ml_port_retain(named);
             ml_port_release(p, g);
             p = named;
@@ -292,7 +300,7 @@ static mach_port_name_t copyout_receive(struct ml_right *right, struct ml_garbag
         }
         ml_port_entry(p)->urefs = 0;
     }
-    ml_receiver_attach(p, r);
+    ml_receiver_attach(p, r, g);
     mach_port_name_t name = ml_entry_name(ml_port_entry(p));
     ml_port_release(p, g);
     return name;

@@ -40,13 +40,12 @@ kern_return_t ml_copyin(mach_port_name_t name, mach_msg_type_name_t disposition,
 /* What the disposition becomes on arrival; 0 for one that does not exist. */
 mach_msg_type_name_t ml_disposition_arrived(mach_msg_type_name_t disposition);
 
+/* The name that the right was taken from, and would go back to, is given up. */
+void ml_right_forget_origin(struct ml_right *right, struct ml_garbage *g);
 void ml_right_commit(struct ml_right *right, struct ml_garbage *g);
 void ml_right_undo(struct ml_right *right, struct ml_garbage *g);
 void ml_right_destroy(struct ml_right *right, struct ml_garbage *g);
-/* The parts of these: the entry that copy-in kept is not needed any more; and what is left is
- * closed.
- */
-void ml_right_forget_origin(struct ml_right *right, struct ml_garbage *g);
+/* Closes what is left of a right that has been dealt with: a part of these. */
 void ml_right_close(struct ml_right *right, struct ml_garbage *g);
 /* In a forked child: closes what the right of a message of the parent's is, touching nothing that
  * is shared. */

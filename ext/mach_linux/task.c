@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <mach/mach.h>
@@ -21,6 +22,7 @@
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
 #endif
+#define P_PIDFD 3 /* an enumerator, which older C libraries lack */
 #define PIDFS_MAGIC 0x50494446
 
 /* Reads the line "Pid:\t<n>" of a pidfd's fdinfo; false when fd is no pidfd. */
@@ -43,13 +45,20 @@ static bool read_fdinfo(int fd, pid_t *pid)
     return true;
 }
 
+/* Asked of the kernel alone. Whatever asks a file system can block in one that a peer serves. */
+static bool is_pidfd(int fd)
+{
+    siginfo_t info;
+    return waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 || errno == ECHILD;
+}
+
 bool ml_task_identify(int fd, uint64_t *key)
 {
     struct statfs fs;
     struct stat st;
     pid_t pid;
 
-    if (fstatfs(fd, &fs) != 0)
+    if (!is_pidfd(fd) || fstatfs(fd, &fs) != 0)
         return false;
     if (fs.f_type == PIDFS_MAGIC) {
         if (fstat(fd, &st) != 0)

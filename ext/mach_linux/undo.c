@@ -91,7 +91,7 @@ static void undo_receive(struct ml_right *right, struct ml_garbage *g)
         e = named_already(right);
     ml_right_forget_origin(right, g);
     if (e != NULL && e->port->receiver == NULL) {
-        ml_receiver_attach(e->port, r);
+        ml_receiver_attach(e->port, r, g);
         return;
     }
     if (e == NULL)

@@ -7,7 +7,12 @@ from mig.emit.messages import element_type, needs_copy, place
 from mig.emit.writer import Writer
 from mig.layout import Field, Message
 from mig.model import Argument, Role, Routine
-from mig.types import POLYMORPHIC
+from mig.types import POLYMORPHIC, IpcType
+
+
+def translated(it: IpcType, value: str) -> str:
+    """What arrived, as the callout takes it."""
+    return f"{it.in_trans}({value})" if it.in_trans else value
 
 
 class ServerCall:
@@ -101,6 +106,18 @@ class ServerCall:
             if self._is_destroyed(argument):
                 value = argument.name if self._is_local(argument) else self._received(argument)
                 w.line(f"{argument.type.destructor}({value});")
+            elif "auto" in argument.flags and not argument.type.inline:
+                self._free_received(argument)
+
+    def _free_received(self, argument: Argument) -> None:
+        """Auto: the memory that came in is the callout's only while it runs, whatever it returns.
+
+        The descriptor is emptied, so that whoever destroys the request does not free it again.
+        """
+        descriptor = f"In0P->{argument.name}"
+        self._w.line(f"mig_deallocate((vm_address_t) {descriptor}.address, {descriptor}.size);")
+        self._w.line(f"{descriptor}.address = NULL;")
+        self._w.line(f"{descriptor}.size = 0;")
 
     def _is_destroyed(self, argument: Argument) -> bool:
         """Whether the type's destructor runs after the callout: on what only came in."""
@@ -210,7 +227,7 @@ class ServerCall:
             w.line(f"(void) memcpy({name}, {source}, {field.size});")
         elif field.position == 0:
             w.line(f"{name} = {self._received(argument)};")
-        elif it.in_trans:
+        elif it.in_trans or it.trans_type != it.server_type:
             self._translate_moved(argument, source)
         else:
             w.line(f"(void) memcpy(&{name}, {source}, sizeof({name}));")
@@ -220,7 +237,7 @@ class ServerCall:
         with w.block():
             w.line(f"{it.server_type} msgh_cursor;")
             w.line(f"(void) memcpy(&msgh_cursor, {source}, sizeof(msgh_cursor));")
-            w.line(f"{argument.name} = {it.in_trans}(msgh_cursor);")
+            w.line(f"{argument.name} = {translated(it, 'msgh_cursor')};")
 
     def _initialise_count(self, count: Argument) -> None:
         """An out array's count starts at what fits; an in array's is in the request."""
@@ -288,7 +305,7 @@ class ServerCall:
             value = f"({it.trans_type}) (In0P->{argument.name}.address)"
         else:
             value = f"In0P->{argument.name}"
-        return f"{it.in_trans}({value})" if it.in_trans else value
+        return translated(it, value)
 
     def _value(self, argument: Argument) -> str:
         """What the callout is given."""
@@ -332,7 +349,11 @@ class ServerCall:
             return "NULL"
         if self._is_structure(argument):
             return f"msgh_no_{argument.name}"
-        return f"({argument.type.trans_type}) 0"
+        it = argument.type
+        # As in Apple's stubs: what is translated on its way to the callout is, though it is 0.
+        if it.in_trans and not it.destructor:
+            return translated(it, f"({it.server_type}) 0")
+        return f"({it.trans_type}) 0"
 
     def _trailer(self) -> None:
         w = self._w
@@ -380,7 +401,7 @@ class ServerCall:
                 w.line(f"(void) memcpy({target}, {argument.name}, {field.size});")
         elif field.position == 0:
             w.line(f"{target} = {self._translated(argument)};")
-        elif it.out_trans:
+        elif it.out_trans or it.trans_type != it.server_type:
             with w.block():
                 w.line(f"{it.server_type} msgh_cursor = {self._translated(argument)};")
                 w.line(f"(void) memcpy({target}, &msgh_cursor, sizeof(msgh_cursor));")

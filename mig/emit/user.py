@@ -28,6 +28,8 @@ from mig.types import POLYMORPHIC
 
 def user_source(interface: Interface, names: Names, max_on_stack: int | None) -> str:
     """The C file of the user stubs."""
+    if interface.max_on_stack is not None:
+        max_on_stack = interface.max_on_stack
     w = Writer()
     write_source_start(w, interface, False, names.header, "Send")
     _write_error_macro(w, "__MachMsgErrorWithTimeout")
@@ -144,6 +146,8 @@ class _UserStub:
             w.line("mach_msg_max_trailer_t *TrailerP;")
         w.line(hook(self._interface, routine, "Declare", "Send"))
         w.blank()
+        for argument in routine.unused:
+            w.line(f"(void) {argument.name};")
         if self.on_heap:
             with w.block("if (Mess == NULL) {"):
                 w.line("return KERN_RESOURCE_SHORTAGE;")
@@ -247,8 +251,7 @@ class _UserStub:
             for argument in moved:
                 value = f"{'*' if argument.by_reference_user else ''}{argument.name}"
                 w.line(f"if (InP->{argument.name}.address != (void *) ({value}))")
-                w.line("\t(void) vm_deallocate(mach_task_self(),")
-                w.line(f"\t\t(vm_address_t) InP->{argument.name}.address,")
+                w.line(f"\tmig_deallocate((vm_address_t) InP->{argument.name}.address,")
                 w.line(f"\t\t(vm_size_t) InP->{argument.name}.size);")
 
     def _trailer_elements(self) -> str:

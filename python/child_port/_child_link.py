@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,23 +18,26 @@ from ._child_port import (
     ReceiveRight,
     Right,
     SendRight,
+    TimedOut,
     UnknownService,
     check_in,
 )
-from ._deadline import Deadline, held
+from ._deadline import Deadline, check_cancelled, timed_out
 from ._environment import variables_for_child
 from ._exit_watch import Watch, watch_either, watch_process
-from ._invitation import HANDED_OVER, Invitation, InvitationReader, InvitationWriter
+from ._invitation import HANDED_OVER, LAST_GASP_S, Invitation, InvitationReader, InvitationWriter
 from ._keyed import KeyedServer
 from ._registered import registered
 from ._secrets import random_token
 from ._transport import claim, find_service
+from ._turn import Turn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._spawn import Transport
 
 _FIRST_FD = 3
+_NO_LONGER = "the child no longer receives"
 
 
 def _pipe() -> tuple[int, int]:
@@ -66,7 +68,7 @@ class ChildLink:
     def __init__(self, transport: Transport) -> None:
         self._fds: dict[str, int] = {}
         self._watches: list[Watch] = []
-        self._lock = threading.RLock()
+        self._turn = Turn()  # to read the invitation, and to close it
         self._closed = CancelToken()
         self._destination: tuple[SendRight, int] | None = None
         self._reader: InvitationReader | None = None
@@ -137,32 +139,104 @@ class ChildLink:
         deadline: Deadline,
         cancel: CancelToken | None,
     ) -> None:
-        try:
-            with held(self._lock, deadline, cancel, "sending to the child"):
-                server, token = self._destination or self._look_up(deadline, cancel)
-            stop = cancel or self._closed
+        with self._explaining():
+            stop = self._closed if cancel is None else CancelToken(cancel, self._closed)
+            server, token = self._turn.during(
+                lambda: self._destination or self._look_up(deadline, stop),
+                deadline,
+                stop,
+                "sending to the child",
+            )
             check_in(server, token, port, disposition, timeout=deadline.left(), cancel=stop)
+
+    async def send_async(
+        self,
+        port: Right | int | None,
+        disposition: int | None,
+        deadline: Deadline,
+        cancel: CancelToken | None,
+    ) -> None:
+        """send() that blocks neither asyncio's event loop nor a thread."""
+        from ._aio import retry
+        from ._attempts import CheckInAttempts
+
+        with CheckInAttempts(port, disposition) as attempts, self._explaining():
+            server, token = self._destination or await self._look_up_async(deadline, cancel)
+
+            def attempt() -> None:
+                check_cancelled(self._closed)
+                attempts.make(server, token, cancel)
+
+            await retry(attempt, deadline)
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """What goes wrong while sending, in terms of the child."""
+        try:
+            yield
         except (PeerGone, Cancelled, ValueError):
             if self._closed.cancelled:
                 raise PortChanged("this Popen was closed during the wait") from None
             raise
         except InvalidDestination as error:
-            raise PeerGone("the child no longer receives") from error
+            raise PeerGone(_NO_LONGER) from error
 
-    def _look_up(self, deadline: Deadline, cancel: CancelToken | None) -> tuple[SendRight, int]:
+    def _look_up(self, deadline: Deadline, cancel: CancelToken) -> tuple[SendRight, int]:
+        invitation = self._invitation(deadline, cancel)
+        try:
+            return self._take_up(invitation, deadline, cancel)
+        except UnknownService as error:
+            if self._open_reader().ended(deadline, cancel):
+                raise PeerGone(_NO_LONGER) from error
+            raise
+
+    async def _look_up_async(
+        self, deadline: Deadline, cancel: CancelToken | None
+    ) -> tuple[SendRight, int]:
+        """_look_up() in attempts that do not wait. Several tasks may be at it."""
+        from ._aio import retry, until
+
+        assert self.server is not None
+        now, stop = Deadline(0), [self._closed.fileno()]
+        if cancel is not None:
+            stop.append(cancel.fileno())
+        fds = [self._open_reader().fileno(), *self._gone_fds(), *stop]
+        invitation = await until(lambda: self._invitation(now, cancel), deadline, fds=fds)
+
+        def take_up() -> tuple[SendRight, int]:
+            return self._destination or self._take_up(invitation, now, cancel)
+
+        def check_ended() -> None:
+            check_cancelled(cancel)
+            if not self._open_reader().ended():
+                raise timed_out("waiting for the child's end")
+
+        try:
+            return await self.server._until(take_up, deadline, [self.watch_fd, *stop])
+        except UnknownService as error:
+            with suppress(TimedOut):
+                await retry(check_ended, Deadline(deadline.slice(LAST_GASP_S)))
+                raise PeerGone(_NO_LONGER) from error
+            raise
+
+    def _open_reader(self) -> InvitationReader:
         if self._reader is None:
             raise ValueError("this Popen is closed")
-        gone = [fd for fd in (self.process_watch, self._closed.fileno()) if fd >= 0]
-        invitation = self._reader.read(deadline, cancel, gone)
-        try:
-            if invitation.service_name == HANDED_OVER:
-                right = self._accept_handed_over(deadline, cancel)
-            else:
-                right = find_service(invitation.service_name)
-        except UnknownService as error:
-            if self._reader.ended(deadline):
-                raise PeerGone("the child no longer receives") from error
-            raise
+        return self._reader
+
+    def _gone_fds(self) -> list[int]:
+        return [fd for fd in (self.process_watch, self._closed.fileno()) if fd >= 0]
+
+    def _invitation(self, deadline: Deadline, cancel: CancelToken | None) -> Invitation:
+        return self._open_reader().read(deadline, cancel, self._gone_fds())
+
+    def _take_up(
+        self, invitation: Invitation, deadline: Deadline, cancel: CancelToken | None
+    ) -> tuple[SendRight, int]:
+        if invitation.service_name == HANDED_OVER:
+            right = self._accept_handed_over(deadline, cancel)
+        else:
+            right = find_service(invitation.service_name, deadline, cancel)
         self._destination = right, invitation.token
         return self._destination
 
@@ -173,7 +247,7 @@ class ChildLink:
         if not isinstance(arrived.port, SendRight):  # dead, or the child sent something else
             if arrived.port is not None:
                 arrived.port.close()
-            raise PeerGone("the child no longer receives")
+            raise PeerGone(_NO_LONGER)
         return arrived.port
 
     def close(self) -> None:
@@ -185,10 +259,13 @@ class ChildLink:
         served = self.server or self._port
         if served is not None:
             served.close()
-        with self._lock:  # nobody uses the descriptors any more
-            if self._destination is not None:
-                self._destination[0].close()
-            self.close_descriptors()
+        # Then nobody uses the descriptors any more.
+        self._turn.during(self._close_rest, Deadline(None), None, "")
+
+    def _close_rest(self) -> None:
+        if self._destination is not None:
+            self._destination[0].close()
+        self.close_descriptors()
 
     def close_descriptors(self) -> None:
         reader, self._reader = self._reader, None
@@ -207,6 +284,7 @@ class ChildLink:
         childs = {key: fd for key, fd in self._fds.items() if key.endswith(": child")}
         for key in childs:
             del self._fds[key]
+        self._turn = Turn()  # whose it was may not be here
         self.close_descriptors()
 
 

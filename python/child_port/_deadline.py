@@ -1,14 +1,11 @@
-"""Deadlines, and waiting for descriptors and locks with one, a cancel token, and Ctrl-C."""
+"""Deadlines, and waiting for descriptors with one, a cancel token, and Ctrl-C."""
 
 from __future__ import annotations
 
 import errno
 import math
 import select
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from ._child_port import Cancelled, CancelToken, TimedOut
 
@@ -18,13 +15,13 @@ if TYPE_CHECKING:
 
 # poll() counts milliseconds in an int; a longer wait is made of several.
 _LONGEST_POLL_S = 3600.0
-_LOCK_SLICE_S = 0.05
 
 
 class Deadline:
     """The moment by which a call must be through, from a timeout in seconds.
 
-    None and infinity never come. Raises ValueError for a negative timeout or NaN.
+    None and infinity never come. Raises ValueError for a negative timeout or NaN, TypeError for
+    what is no number.
     """
 
     __slots__ = ("_at",)
@@ -33,7 +30,7 @@ class Deadline:
         self._at = math.inf
         if timeout is None:
             return
-        seconds = float(timeout)
+        seconds = math.ldexp(timeout, 0)  # as float(), which would take text as well
         if not seconds >= 0:
             raise ValueError("timeout must be None or a number of seconds, 0 or more")
         self._at = time.monotonic() + seconds
@@ -59,7 +56,12 @@ def timed_out(what: str) -> TimedOut:
 
 
 def check_cancelled(cancel: CancelToken | None) -> None:
-    if cancel is not None and cancel.cancelled:
+    if cancel is None:
+        return
+    if not isinstance(cancel, CancelToken):
+        raise TypeError(f"cancel must be a CancelToken or None, not {type(cancel)!r}")
+    cancel.fileno()  # ValueError for one of before a fork
+    if cancel.cancelled:
         raise Cancelled("the wait was cancelled")
 
 
@@ -70,13 +72,13 @@ def wait_for(
 
     Raises Cancelled, KeyboardInterrupt, and TimedOut, whose text begins with `what`.
     """
+    check_cancelled(cancel)
     poller = select.poll()
     for fd, events in interests.items():
         poller.register(fd, events)
     if cancel is not None:
         poller.register(cancel.fileno(), select.POLLIN)
     while True:
-        check_cancelled(cancel)
         last = deadline.passed()
         ready = poller.poll(math.ceil(deadline.slice(_LONGEST_POLL_S) * 1000))
         check_cancelled(cancel)
@@ -84,22 +86,3 @@ def wait_for(
             return {fd for fd, _ in ready}
         if last:
             raise timed_out(what)
-
-
-@contextmanager
-def held(
-    lock: threading.RLock, deadline: Deadline, cancel: CancelToken | None, what: str
-) -> Iterator[None]:
-    """Hold a lock that another thread may keep for as long as its own deadline lets it.
-
-    A lock cannot be waited for together with a token, so this looks at the token between slices;
-    most often the lock is free and there is no wait.
-    """
-    while not lock.acquire(timeout=deadline.slice(_LOCK_SLICE_S)):
-        check_cancelled(cancel)
-        if deadline.passed():
-            raise timed_out(f"{what}, after another thread")
-    try:
-        yield
-    finally:
-        lock.release()

@@ -22,6 +22,11 @@ CHECK_IN = "CHILD_PORT_CHECK_IN"
 RECEIVE = "CHILD_PORT_RECEIVE"
 PARENT_PID = "CHILD_PORT_PARENT_PID"
 
+_NO_PARENT = (
+    "this process has no parent to check in with: it inherited the variables of child_port.Popen"
+)
+_LARGEST_PID = 2**31 - 1
+
 
 def variables_for_child(
     env: Mapping[Any, Any] | None, check_in_fd: int, receive_fd: int, parent_pid: int | None
@@ -50,10 +55,7 @@ def take_variables() -> tuple[int, int, int | None]:
             "this process has no parent to check in with: it was not started by child_port.Popen, "
             "or whatever started it in between did not hand the environment on"
         )
-    fds = _pipe(check_in), _pipe(receive)
-    for fd in fds:
-        os.set_inheritable(fd, False)
-    return *fds, None if parent is None else int(parent)
+    return _pipe(check_in), _pipe(receive), None if parent is None else _pid(parent)
 
 
 def _describe(fd: int) -> str:
@@ -61,15 +63,27 @@ def _describe(fd: int) -> str:
     return f"{fd}:{status.st_dev}:{status.st_ino}"
 
 
-def _pipe(description: str) -> int:
-    fd = int(description.partition(":")[0])
+def _pid(text: str) -> int:
     try:
+        pid = int(text)
+    except ValueError:
+        pid = 0
+    if not 0 < pid <= _LARGEST_PID:
+        raise NotAChild(f"{_NO_PARENT}, but {PARENT_PID} is no process's number: {text!r}")
+    return pid
+
+
+def _pipe(description: str) -> int:
+    """The descriptor, no longer inherited."""
+    number = description.partition(":")[0]
+    try:
+        fd = int(number)
         is_it = stat.S_ISFIFO(os.fstat(fd).st_mode) and _describe(fd) == description
-    except OSError:
+    except (OSError, ValueError, OverflowError):
         is_it = False
     if not is_it:
         raise NotAChild(
-            f"this process has no parent to check in with: it inherited the variables of "
-            f"child_port.Popen, but not descriptor {fd}; a process in between closed it"
+            f"{_NO_PARENT}, but not descriptor {number}; a process in between closed it"
         )
+    os.set_inheritable(fd, False)
     return fd

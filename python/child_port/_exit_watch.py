@@ -33,12 +33,13 @@ class Descriptor:
             os.close(fd)
 
 
-if sys.platform == "darwin":
+def _readable_at_once() -> Watch:
+    read_end, write_end = os.pipe()
+    os.close(write_end)
+    return Descriptor(read_end)
 
-    def _readable_at_once() -> Watch:
-        read_end, write_end = os.pipe()
-        os.close(write_end)
-        return Descriptor(read_end)
+
+if sys.platform == "darwin":
 
     def watch_process(pid: int) -> Watch | None:
         """Readable once the child has ended. None if that cannot be watched."""
@@ -71,7 +72,12 @@ else:
     def watch_process(pid: int) -> Watch | None:
         """Readable once the child has ended. None if that cannot be watched."""
         with suppress(OSError):
-            return Descriptor(os.pidfd_open(pid))
+            try:
+                return Descriptor(os.pidfd_open(pid))
+            except ProcessLookupError:
+                # It has ended, and whoever started it was told: asyncio waits for its children in
+                # a thread, or when the loop comes round.
+                return _readable_at_once()
         return None
 
     def watch_either(process: Watch, write_end: int) -> Watch:

@@ -215,7 +215,9 @@ class Handshake:
         Cancelled; BootstrapError and its subclasses when the service name is refused
         (bootstrap_check_in); OSError when fd is no pipe.
         """
-        return _run_server(fd, None, kinds_of(expect), Deadline(timeout), cancel, expected_pid)
+        with _closed_on_error(fd):
+            kinds, deadline = kinds_of(expect), Deadline(timeout)
+        return _run_server(fd, None, kinds, deadline, cancel, expected_pid)
 
     @staticmethod
     def run_client_for_fd(
@@ -237,7 +239,9 @@ class Handshake:
         the pipe is open (another bootstrap context); TimedOut, Cancelled; and what check_in()
         raises.
         """
-        _run_client(fd, port, disposition, Deadline(timeout), cancel, True)
+        with _closed_on_error(fd):
+            deadline = Deadline(timeout)
+        _run_client(fd, port, disposition, deadline, cancel, True)
 
     def close(self) -> None:
         """Close the ends that are still here, and the port if it was not used. Twice is fine."""
@@ -282,6 +286,15 @@ def _owned(fd: int) -> Iterator[int]:
         os.close(fd)
 
 
+@contextmanager
+def _closed_on_error(fd: int) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        os.close(fd)
+        raise
+
+
 def _named_offer() -> tuple[ReceiveRight, Invitation]:
     name, port = claim("bootstrap", "start the client within Handshake.inheriting()")
     assert name is not None
@@ -318,11 +331,15 @@ def _run_client(
         invitation = reader.read(deadline, cancel)
         token, name = invitation.token, invitation.service_name
         try:
-            with find(invitation) if may_inherit else find_service(name) as server:
+            if may_inherit:
+                server = find(invitation, deadline, cancel)
+            else:
+                server = find_service(name, deadline, cancel)
+            with server:
                 check_in(server, token, port, disposition, timeout=deadline.left(), cancel=cancel)
         except InvalidDestination as error:
             raise PeerGone("the server ended before it took the right") from error
         except (UnknownService, HandshakeError) as error:
-            if reader.ended(deadline):
+            if reader.ended(deadline, cancel):
                 raise PeerGone("the server ended before the client could look it up") from error
             raise

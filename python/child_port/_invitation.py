@@ -17,7 +17,7 @@ import signal
 import struct
 
 from ._child_port import CancelToken, PeerGone
-from ._deadline import Deadline, wait_for
+from ._deadline import Deadline, check_cancelled, wait_for
 from ._errors import HandshakeError
 
 TYPE_CHECKING = False
@@ -30,7 +30,7 @@ LONGEST_NAME = 127
 REGISTERED_PORTS = 3
 HANDED_OVER = "org.child-port.handed-over"
 INHERITED_NAMES = "org.child-port.inherited."
-_LAST_GASP_S = 1.0
+LAST_GASP_S = 1.0
 _HEAD = struct.Struct("=QI")
 
 
@@ -99,6 +99,10 @@ class InvitationReader:
         self._fd = fd
         self._came = b""
 
+    def fileno(self) -> int:
+        """Readable when more of the invitation can be read, and at the end."""
+        return self._fd
+
     def read(
         self, deadline: Deadline, cancel: CancelToken | None, gone_fds: Iterable[int] = ()
     ) -> Invitation:
@@ -126,18 +130,25 @@ class InvitationReader:
             self._came += piece
         return self._decode()
 
-    def ended(self, deadline: Deadline | None = None) -> bool:
+    def ended(self, deadline: Deadline | None = None, cancel: CancelToken | None = None) -> bool:
         """Whether all writers have closed the pipe, or, with a deadline, do within a moment.
+
+        Raises Cancelled if it is not so when the token is.
 
         The system closes what a process that dies had open one after the other, so that its service
         may be gone a little before its end of the pipe.
         """
-        wait = 0 if deadline is None else deadline.slice(_LAST_GASP_S)
+        wait = 0 if deadline is None else deadline.slice(LAST_GASP_S)
         poller = select.poll()
         # Elsewhere the hang-up is always told; XNU's poll watches a descriptor without events for
         # nothing at all (poll_nocancel in bsd/kern/sys_generic.c).
         poller.register(self._fd, select.POLLHUP)
-        return bool(poller.poll(math.ceil(wait * 1000)))
+        if cancel is not None:
+            poller.register(cancel.fileno(), select.POLLIN)
+        ready = dict(poller.poll(math.ceil(wait * 1000)))
+        if self._fd not in ready:
+            check_cancelled(cancel)
+        return self._fd in ready
 
     def close(self) -> None:
         fd, self._fd = self._fd, -1

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self, SupportsFloat, SupportsIndex
+from typing import Any, Self, SupportsFloat, SupportsIndex, TypeVar
 
 from ._child_port import CancelToken, CheckIn, PeerGone, ReceiveRight, Right, TimedOut
 from ._deadline import Deadline, timed_out
 from ._expect import Expect, expected_right, kinds_of
 from ._keys import PARENT_TO_CHILD, check_key, derive
-from ._server import Server
+from ._server import Server, rejections
 from ._shelf import Shelf
+
+Result = TypeVar("Result")
 
 
 class KeyedServer(Server):
@@ -121,6 +123,16 @@ class KeyedServer(Server):
         self._shelf.close()
         super().close()
 
+    async def _until(
+        self, attempt: Callable[[], Result], deadline: Deadline, fds: Iterable[int]
+    ) -> Result:
+        """What the attempt, which accepts without a wait, gives once it raises no TimedOut."""
+        from . import _aio
+
+        return await _aio.until(
+            attempt, deadline, port=self.port, fds=fds, listening=self._shelf.listening
+        )
+
     def _accept_handed_over(
         self, deadline: Deadline, cancel: CancelToken | None, watch_fd: int
     ) -> CheckIn:
@@ -150,9 +162,6 @@ class _View:
     def port(self) -> ReceiveRight:
         return self._server.port
 
-    def fileno(self) -> int:
-        return self._server.fileno()
-
     def accept(
         self,
         timeout: float | None = None,
@@ -167,6 +176,8 @@ class _Collection:
     """What one collect() has received; if it fails, back that goes."""
 
     def __init__(self, server: KeyedServer, expect: Mapping[str, Expect[Right]]) -> None:
+        if not isinstance(expect, Mapping):
+            raise TypeError(f"expect must say for each key a type of right, not {expect!r}")
         self._server = server
         self._kinds = {check_key(key): kinds_of(kind) for key, kind in expect.items()}
         self._came: dict[str, CheckIn] = {}
@@ -211,4 +222,4 @@ class _Collection:
             text += f" (but for {', '.join(map(repr, came))})"
         if others:
             text += f"; {others} came with keys that were not asked for, or with none"
-        return text
+        return text + rejections(self._server.stats)

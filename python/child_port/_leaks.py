@@ -50,8 +50,14 @@ class RightLeaks:
 
 
 def _has_more(entry: LedgerEntry, before: LedgerEntry | None) -> bool:
+    """In all, or of one kind: then the name was given up, and another right has it now."""
+    had = before.references if before is not None else {}
+    if sum(entry.references.values()) > sum(had.values()):
+        return True
     # A port that died meanwhile has turned its send rights into as many dead names.
-    return sum(entry.references.values()) > (sum(before.references.values()) if before else 0)
+    return any(
+        count > had.get(kind, 0) for kind, count in entry.references.items() if kind != "dead-name"
+    )
 
 
 def _describe(entry: LedgerEntry, before: LedgerEntry | None) -> str:

@@ -5,37 +5,37 @@ The methods of this name on SendRight and ReceiveRight call these functions; the
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import Iterable
-from contextlib import suppress
 
-from ._aio import readers
 from ._child_port import (
     CancelToken,
-    Died,
-    MachError,
     Message,
     Notification,
     PeerGone,
-    PortChanged,
     ReceiveRight,
     Right,
     SendRight,
-    TimedOut,
+    _reply_port,
 )
 from ._deadline import Deadline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import TypeGuard
+
     from typing_extensions import Buffer
+
+    from ._child_port import SendOnceRight
+
+    _Rights = Iterable[Right | tuple[Right, int]]
 
 
 class _ReplyPort:
     """One thread's port for answers. Owns it."""
 
     def __init__(self) -> None:
-        self.port = ReceiveRight()
+        self.port = _reply_port()
 
     def __del__(self) -> None:
         # When its thread ends. Nobody forgot it, so nobody is to be warned.
@@ -62,10 +62,18 @@ def drop_reply_port() -> None:
     _replies.cached = None
 
 
+def _answered(reply: _ReplyPort, answer: Message | Notification) -> Message:
+    """What came at the port, which is kept for the next request. PeerGone if it is no answer."""
+    _replies.cached = reply  # its one send-once right is used up
+    if not isinstance(answer, Message):
+        raise PeerGone("the receiver died, or gave the right to answer up, before it answered")
+    return answer
+
+
 def request(
     send: SendRight,
     data: Buffer = b"",
-    rights: Iterable[Right | tuple[Right, int]] = (),
+    rights: _Rights = (),
     *,
     id: int = 0,
     timeout: float | None = None,
@@ -81,81 +89,90 @@ def request(
     except BaseException:
         reply.port.close()
         raise
-    _replies.cached = reply  # its one send-once right is used up
-    if not isinstance(answer, Message):
-        raise PeerGone("the receiver died, or gave the right to answer up, before it answered")
-    return answer
+    return _answered(reply, answer)
+
+
+async def request_async(
+    send: SendRight,
+    data: Buffer = b"",
+    rights: _Rights = (),
+    *,
+    id: int = 0,
+    timeout: float | None = None,
+    cancel: CancelToken | None = None,
+) -> Message:
+    """SendRight.request_async."""
+    from ._aio import receive
+
+    deadline = Deadline(timeout)
+    reply = _take_reply_port()
+    try:
+        await send_async(
+            send, data, rights, id=id, reply_to=reply.port, timeout=deadline.left(), cancel=cancel
+        )
+        answer = await receive(reply.port, deadline.left(), cancel=cancel)
+    except BaseException:
+        reply.port.close()
+        raise
+    return _answered(reply, answer)
+
+
+def _is_pair(given: Right | tuple[Right, int]) -> TypeGuard[tuple[Right, int]]:
+    # What is neither this nor a right is for the send to refuse.
+    return isinstance(given, tuple) and len(given) == 2
+
+
+async def send_async(
+    send: SendRight,
+    data: Buffer = b"",
+    rights: _Rights = (),
+    *,
+    id: int = 0,
+    reply_to: SendRight | SendOnceRight | ReceiveRight | None = None,
+    timeout: float | None = None,
+    cancel: CancelToken | None = None,
+) -> None:
+    """SendRight.send_async."""
+    from contextlib import ExitStack
+
+    from ._aio import retry
+    from ._attempts import made
+
+    deadline = Deadline(timeout)
+    with ExitStack() as stack:
+        if isinstance(reply_to, ReceiveRight):
+            reply_to = stack.enter_context(reply_to.make_send_once())
+        cargo = [made(stack, *each) if _is_pair(each) else each for each in rights]
+
+        def attempt() -> None:
+            send.send(data, cargo, id=id, reply_to=reply_to, timeout=0, cancel=cancel)
+
+        await retry(attempt, deadline)
 
 
 async def receive_async(
     port: ReceiveRight, timeout: float | None = None, *, cancel: CancelToken | None = None
 ) -> Message | Notification:
-    """ReceiveRight.receive_async. Between taking a message from the queue and returning it there is
-    no point at which the task could be cancelled."""
-    deadline = Deadline(timeout)
-    with suppress(TimedOut):
-        return port.receive(0, cancel=cancel)
-    wake = asyncio.Event()
-    fds = [port.fileno()]
-    if cancel is not None:
-        fds.append(cancel.fileno())
-    with readers(fds, wake):
-        while not deadline.passed():
-            with suppress(TimeoutError):  # the event's; and then the last look
-                await asyncio.wait_for(wake.wait(), deadline.left())
-            wake.clear()
-            if port.closed:
-                raise PortChanged("the receive right was closed or moved during the wait")
-            with suppress(TimedOut):
-                return port.receive(0, cancel=cancel)
-    return port.receive(0, cancel=cancel)
+    """ReceiveRight.receive_async."""
+    from ._aio import receive
+
+    return await receive(port, timeout, cancel=cancel)
 
 
 async def wait_dead(send: SendRight, timeout: float | None = None) -> None:
     """SendRight.wait_dead."""
-    if send.dead:
-        return
-    with ReceiveRight() as notify:
-        send.notify_dead(notify)
-        try:
-            told = await receive_async(notify, timeout)
-        except BaseException:
-            _call_off(send, notify)
-            raise
-        with told:
-            _check(told)
+    from ._death import wait_dead
+
+    await wait_dead(send, timeout)
 
 
 def wait_until_dead(
     send: SendRight, timeout: float | None = None, *, cancel: CancelToken | None = None
 ) -> None:
     """SendRight.wait_until_dead."""
-    if send.dead:
-        return
-    with ReceiveRight() as notify:
-        send.notify_dead(notify)
-        try:
-            told = notify.receive(timeout, cancel=cancel)
-        except BaseException:
-            _call_off(send, notify)
-            raise
-        with told:
-            _check(told)
+    from ._death import wait_until_dead
 
-
-def _call_off(send: SendRight, notify: ReceiveRight) -> None:
-    """Leave no request behind, which would give the name one more reference when the port dies, nor
-    a notification, which owns one. One message comes in any case: SendOnce, since the request's
-    right to notify is given up, or what made calling it off fail, Died or PortDeleted."""
-    with suppress(MachError, ValueError):
-        send.notify_dead(None)
-    with suppress(TimedOut), notify.receive(1):
-        pass
-
-
-def _check(told: Message | Notification) -> None:
-    if not isinstance(told, Died):
-        raise ValueError("the right was closed, or another request took this one's place")
+    wait_until_dead(send, timeout, cancel=cancel)
 
 
 def reduce(right: Right) -> object:

@@ -15,7 +15,7 @@ from ._child_port import (
     UnknownService,
     check_in,
 )
-from ._deadline import Deadline, held
+from ._deadline import Deadline
 from ._disposition import Disposition
 from ._environment import take_variables
 from ._errors import HandshakeError
@@ -23,6 +23,7 @@ from ._invitation import HANDED_OVER, Invitation, InvitationReader, InvitationWr
 from ._keys import PARENT_TO_CHILD, check_key, derive
 from ._secrets import random_token
 from ._transport import claim, find
+from ._turn import Turn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class _Link:
         self._reader = InvitationReader(check_in_fd)
         self._receive_fd = receive_fd
         self._parent_pid = parent_pid
-        self._lock = threading.RLock()
+        self._turn = Turn()
         self._destination: tuple[SendRight, int] | None = None
         self._writer: InvitationWriter | None = None
         self._server: Server | None = None
@@ -52,8 +53,12 @@ class _Link:
         deadline: Deadline,
         cancel: CancelToken | None,
     ) -> None:
-        with held(self._lock, deadline, cancel, "checking in with the parent"):
-            server, token = self._destination or self._look_up(deadline, cancel)
+        server, token = self._turn.during(
+            lambda: self._destination or self._look_up(deadline, cancel),
+            deadline,
+            cancel,
+            "checking in with the parent",
+        )
         if key is not None:
             token = derive(token, key)
         try:
@@ -62,18 +67,22 @@ class _Link:
             raise PeerGone("the parent is gone, or has closed its Popen") from error
 
     def receive(self, deadline: Deadline, cancel: CancelToken | None) -> CheckIn:
-        with held(self._lock, deadline, cancel, "receiving from the parent"):
-            server = self._server or self._serve(deadline, cancel)
-            if self._writer is None:
-                if server.service_name is None:
-                    # The parent takes it from among the check-ins when it has a right to send.
-                    self.check_in(
-                        server.port, Disposition.MAKE_SEND, PARENT_TO_CHILD, deadline, cancel
-                    )
-                invitation = Invitation(server.token, server.service_name or HANDED_OVER)
-                self._writer = InvitationWriter(self._receive_fd, invitation)
-            self._writer.write(deadline, cancel)
+        server = self._turn.during(
+            lambda: self._invite(deadline, cancel), deadline, cancel, "receiving from the parent"
+        )
         return server.accept(deadline.left(), cancel=cancel, watch_fd=self._receive_fd)
+
+    def _invite(self, deadline: Deadline, cancel: CancelToken | None) -> Server:
+        """The server at which the parent hands over, once the parent can know of it."""
+        server = self._server or self._serve(deadline, cancel)
+        if self._writer is None:
+            if server.service_name is None:
+                # The parent takes it from among the check-ins when it has a right to send.
+                self.check_in(server.port, Disposition.MAKE_SEND, PARENT_TO_CHILD, deadline, cancel)
+            invitation = Invitation(server.token, server.service_name or HANDED_OVER)
+            self._writer = InvitationWriter(self._receive_fd, invitation)
+        self._writer.write(deadline, cancel)
+        return server
 
     def _serve(self, deadline: Deadline, cancel: CancelToken | None) -> Server:
         """Make the port at which the parent hands over: with a name if there can be one."""
@@ -87,9 +96,9 @@ class _Link:
     def _look_up(self, deadline: Deadline, cancel: CancelToken | None) -> tuple[SendRight, int]:
         invitation = self._reader.read(deadline, cancel)
         try:
-            right = find(invitation)
+            right = find(invitation, deadline, cancel)
         except (UnknownService, HandshakeError) as error:
-            if self._reader.ended(deadline):
+            if self._reader.ended(deadline, cancel):
                 raise PeerGone("the parent is gone, or has closed its Popen") from error
             raise
         self._destination = right, invitation.token

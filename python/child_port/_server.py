@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -19,6 +19,19 @@ from ._child_port import (
     TimedOut,
 )
 from ._secrets import random_token
+
+
+def rejections(stats: Mapping[str, int]) -> str:
+    """What a server has rejected, to follow a text about what did not come; it may be why."""
+    came = []
+    if stats["wrong_sender"]:
+        came.append(
+            f"{stats['wrong_sender']} from another process than the expected one (with Popen, pass "
+            "pinned=False if the command starts the real child)"
+        )
+    if stats["bad_token"]:
+        came.append(f"{stats['bad_token']} with a wrong token")
+    return f"; rejected: {', '.join(came)}" if came and not stats["accepted"] else ""
 
 
 class _Stop:

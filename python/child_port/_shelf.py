@@ -8,15 +8,14 @@ for what it puts there, or for their turn.
 from __future__ import annotations
 
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ._child_port import CancelToken, CheckIn, PortChanged, ResourceShortage
 from ._deadline import Deadline, check_cancelled, timed_out
+from ._turn import Turn
 
-_SLICE_S = 0.05
 # Of what nobody has asked for. A port's queue has no more room than this at the most.
 LARGEST = 1024
 
@@ -24,12 +23,14 @@ Receive = Callable[[float | None], CheckIn]
 
 
 class Shelf:
-    """Owns the check-ins on it, until they are taken or it is closed."""
+    """Owns the check-ins on it, until they are taken or it is closed.
+
+    No lock, for the reason that _turn gives: each change of what is found is one step of a deque's.
+    """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._found: dict[int, deque[CheckIn]] = {}
-        self._receiving = False
+        self._found: deque[CheckIn] = deque()
+        self._turn = Turn()
         self._closed = False
         self._pid = os.getpid()
         self._listeners: list[Callable[[], object]] = []
@@ -42,103 +43,103 @@ class Shelf:
         Raises what receive() does, and TimedOut and Cancelled likewise while another thread
         receives; ResourceShortage if the shelf is full of others.
         """
-        while (check_in := self._take_or_turn(token, deadline, cancel)) is None:
-            received: CheckIn | None = None
+        me = object()
+        while True:
             try:
-                received = receive(deadline.left())
+                check_in = self._take_or_turn(me, token, deadline, cancel)
+                if check_in is not None:
+                    return check_in
+                check_in = receive(deadline.left())
+                if check_in.token == token:
+                    return check_in
+                self._put(check_in)
             finally:
-                self._end_turn(received if received and received.token != token else None)
-            if received.token == token:
-                return received
-        return check_in
+                if self._turn.taken == {None: me}:
+                    self._turn.taken = {}
+                    self._turn.bell.ring()
 
     def put_back(self, check_in: CheckIn) -> None:
         """The check-in is the next of its key again."""
-        with self._changed:
-            if not self._closed:
-                self._found.setdefault(check_in.token, deque()).appendleft(check_in)
-                self._tell_of_new()
-                return
-        _release(check_in)
+        self._found.appendleft(check_in)
+        self._tell_of_new()
 
     def count(self, token: int) -> int:
         """How many check-ins with that token there are."""
-        with self._changed:
-            return len(self._found.get(token, ()))
+        return sum(check_in.token == token for check_in in self._found.copy())
 
     def total(self) -> int:
-        with self._changed:
-            return sum(map(len, self._found.values()))
+        return len(self._found)
 
     @contextmanager
     def listening(self, listener: Callable[[], object]) -> Iterator[None]:
         """Call the listener, in any thread, whenever something was put here."""
-        with self._changed:
-            self._listeners.append(listener)
+        self._listeners.append(listener)
         try:
             yield
         finally:
-            with self._changed:
-                self._listeners.remove(listener)
+            self._listeners.remove(listener)
 
     def close(self) -> None:
         """Release all that is here, and what is put here later."""
         if os.getpid() != self._pid:
-            return  # forked: no right is here, and a thread that is not may hold the lock for ever
-        with self._changed:
-            self._closed = True
-            found, self._found = self._found, {}
-            self._changed.notify_all()
-        for check_ins in found.values():
-            for check_in in check_ins:
-                _release(check_in)
+            return  # forked: no right is here
+        self._closed = True
+        self._release_all()
+        self._turn.bell.ring()
 
     def _take_or_turn(
-        self, token: int, deadline: Deadline, cancel: CancelToken | None
+        self, me: object, token: int, deadline: Deadline, cancel: CancelToken | None
     ) -> CheckIn | None:
-        """A check-in, or None: then it is the caller's turn to receive."""
-        waited = False
-        with self._changed:
-            while True:
-                if check_ins := self._found.get(token):
-                    check_in = check_ins.popleft()
-                    if not check_ins:
-                        del self._found[token]
+        """A check-in, or None: then it is me's turn to receive."""
+        check_in = self._take_found(token)
+        if check_in is not None or self._take_turn(me):
+            return check_in or self._take_found(token)
+        while True:
+            with self._turn.bell.listening() as wait:
+                check_in = self._take_found(token)
+                if check_in is not None:
                     return check_in
-                if self._closed and waited:
+                if self._closed:
                     raise PortChanged("the receive right was closed or moved during the wait")
-                if not self._receiving:
-                    self._check_room()
-                    self._receiving = True
-                    return None
+                if self._take_turn(me):
+                    return self._take_found(token)
                 check_cancelled(cancel)
                 if deadline.passed():
                     raise timed_out("accepting, while another thread does")
-                self._changed.wait(deadline.slice(_SLICE_S))
-                waited = True
+                wait(deadline)
 
-    def _end_turn(self, received: CheckIn | None) -> None:
-        """received: what is for others, or None."""
-        with self._changed:
-            self._receiving = False
-            if received is not None and not self._closed:
-                self._found.setdefault(received.token, deque()).append(received)
-                received = None
-                self._tell_of_new()
-            self._changed.notify_all()
-        if received is not None:
-            _release(received)
+    def _take_found(self, token: int) -> CheckIn | None:
+        for check_in in self._found.copy():
+            if check_in.token == token:
+                with suppress(ValueError):  # another thread took it
+                    self._found.remove(check_in)
+                    return check_in
+        return None
 
-    def _check_room(self) -> None:
-        if sum(map(len, self._found.values())) >= LARGEST:
+    def _take_turn(self, me: object) -> bool:
+        if self._turn.taken:
+            return False
+        if len(self._found) >= LARGEST:
             raise ResourceShortage(
                 f"{LARGEST} check-ins with other keys wait to be accepted; accept some of them"
             )
+        return self._turn.take(me)
+
+    def _put(self, check_in: CheckIn) -> None:
+        self._found.append(check_in)
+        self._tell_of_new()
 
     def _tell_of_new(self) -> None:
-        self._changed.notify_all()
-        for listener in self._listeners:
+        if self._closed:
+            self._release_all()
+        self._turn.bell.ring()
+        for listener in self._listeners.copy():
             listener()
+
+    def _release_all(self) -> None:
+        with suppress(IndexError):
+            while True:
+                _release(self._found.popleft())
 
 
 def _release(check_in: CheckIn) -> None:

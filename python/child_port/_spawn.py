@@ -14,6 +14,7 @@ from ._child_port import CancelToken, CheckIn, PeerGone, Right
 from ._deadline import Deadline
 from ._expect import Expect
 from ._keyed import KeyedServer
+from ._server import rejections
 from ._transport import check_transport
 
 _LAST_GASP_S = 0.1
@@ -149,11 +150,11 @@ class Popen(subprocess.Popen[AnyStr]):
         Raises PeerGone as soon as the child has ended, or closed its end of the pipe, and has sent
         no more; and what Server.accept() raises. ValueError if this object is closed.
         """
-        link = self._open_link()
+        link, server = self._open_link(), self.server
         try:
-            return self.server.accept(timeout, key=key, cancel=cancel, watch_fd=link.watch_fd)
+            return server.accept(timeout, key=key, cancel=cancel, watch_fd=link.watch_fd)
         except PeerGone:
-            raise self._gone("no check-in from it is left") from None
+            raise self._no_check_in(server) from None
 
     async def accept_async(
         self,
@@ -163,13 +164,13 @@ class Popen(subprocess.Popen[AnyStr]):
         cancel: CancelToken | None = None,
     ) -> CheckIn:
         """accept() without blocking asyncio's event loop; the same exceptions."""
-        link = self._open_link()
+        link, server = self._open_link(), self.server
         try:
-            return await self.server.accept_async(
+            return await server.accept_async(
                 timeout, key=key, cancel=cancel, watch_fd=link.watch_fd
             )
         except PeerGone:
-            raise self._gone("no check-in from it is left") from None
+            raise self._no_check_in(server) from None
 
     def collect(
         self,
@@ -262,6 +263,9 @@ class Popen(subprocess.Popen[AnyStr]):
         if self._link is None:
             raise ValueError("this Popen is closed")
         return self._link
+
+    def _no_check_in(self, server: KeyedServer) -> PeerGone:
+        return self._gone(f"no check-in from it is left{rejections(server.stats)}")
 
     def _gone(self, so: str) -> PeerGone:
         # A process that ends closes its pipes a little before its status can be had.

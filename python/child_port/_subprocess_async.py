@@ -13,11 +13,10 @@ from ._child_link import ChildLink
 from ._child_port import CancelToken, CheckIn, PeerGone, Right
 from ._deadline import Deadline
 from ._expect import Expect
+from ._invitation import LAST_GASP_S
 from ._keyed import KeyedServer
 from ._spawn import Transport, how_it_ended
 from ._transport import check_transport
-
-_LAST_GASP_S = 0.1
 
 Result = TypeVar("Result")
 
@@ -135,22 +134,11 @@ class Process:
     ) -> None:
         """Hand a right to the child, which takes it with receive_from_parent().
 
-        As Popen.send_right(). Waits in a thread. If the task is cancelled, the wait in the thread
-        ends first: the right has then been handed over (and a moved one is closed), or it is still
-        the caller's.
+        As Popen.send_right(). If the task is cancelled, the right is still the caller's.
         """
         link, deadline = self._open_link(), Deadline(timeout)
-        stop = CancelToken() if cancel is None else cancel
-        sending = asyncio.ensure_future(
-            asyncio.to_thread(link.send, right, disposition, deadline, stop)
-        )
         try:
-            await asyncio.shield(sending)
-        except asyncio.CancelledError:
-            stop.cancel()
-            with suppress(Exception):
-                await sending
-            raise
+            await link.send_async(right, disposition, deadline, cancel)
         except PeerGone:
             raise await self._gone("it takes no more rights") from None
 
@@ -184,9 +172,11 @@ class Process:
         return self._link
 
     async def _gone(self, so: str) -> PeerGone:
-        # A process that ends closes its pipes a little before its status can be had.
+        # A process that ends closes its pipes a little before its status can be had, and here that
+        # comes by way of a thread, or when the loop comes round.
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.wait(), _LAST_GASP_S)
+            async with asyncio.timeout(LAST_GASP_S):
+                await self.wait()
         return PeerGone(f"the child (pid {self.pid}) {how_it_ended(self.returncode)}; {so}")
 
 

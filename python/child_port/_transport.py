@@ -13,7 +13,15 @@ from __future__ import annotations
 import errno
 
 from . import bootstrap
-from ._child_port import BootstrapError, InvalidDestination, NotPrivileged, ReceiveRight, SendRight
+from ._child_port import (
+    BootstrapError,
+    CancelToken,
+    InvalidDestination,
+    NotPrivileged,
+    ReceiveRight,
+    SendRight,
+)
+from ._deadline import Deadline
 from ._errors import HandshakeError
 from ._invitation import Invitation
 from ._registered import take
@@ -74,15 +82,15 @@ def claim(transport: Transport, instead: str) -> tuple[str | None, ReceiveRight]
     return None, ReceiveRight()
 
 
-def find_service(name: str) -> SendRight:
+def find_service(name: str, deadline: Deadline, cancel: CancelToken | None) -> SendRight:
     """bootstrap.look_up(), which says what to do when policy forbids it."""
     try:
-        return bootstrap.look_up(name)
+        return bootstrap.look_up(name, timeout=deadline.left(), cancel=cancel)
     except NotPrivileged as error:
         raise not_privileged(error, GRANT_LOOK_UP) from None
 
 
-def find(invitation: Invitation) -> SendRight:
+def find(invitation: Invitation, deadline: Deadline, cancel: CancelToken | None) -> SendRight:
     """The right to the port that the invitation is to; the caller owns it.
 
     Raises HandshakeError if it should have been inherited, and was not; what bootstrap.look_up()
@@ -90,7 +98,7 @@ def find(invitation: Invitation) -> SendRight:
     this process inherited.
     """
     if invitation.slot is None:
-        return find_service(invitation.service_name)
+        return find_service(invitation.service_name, deadline, cancel)
     right = take(invitation.slot)
     if right is None:
         raise HandshakeError(

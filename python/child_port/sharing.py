@@ -2,18 +2,25 @@
 
 Nothing here needs to be called: a right that multiprocessing pickles goes to the process that
 unpickles it. A SendRight is copied; a SendOnceRight and a ReceiveRight are moved, so the object
-that was pickled is closed. Plain pickle and copy refuse, since bytes cannot carry a right.
+that was pickled is closed. A pickling that fails moves nothing. What is dead arrives as a DeadName.
+Plain pickle and copy refuse, since bytes cannot carry a right.
 
 How: the process that pickles keeps the right, under a random key that is good once, and a thread
 of it answers whoever asks with that key at a service that the pickle names. (multiprocessing does
 the same for sockets, in resource_sharer.) Until somebody asks, the right is kept
 
-- if it is an argument of a Process: until that process has ended;
+- if it is an argument of a Process: until that process has ended. Until it has asked, the object
+  that was pickled can neither be used nor is it closed; if it cannot be started, the right is the
+  object's again;
 - if it is in a queue or a pipe: for KEEP_S seconds, whatever becomes of those who could have read
   it;
-- at most until this process ends, or calls release_unclaimed() or stop().
+- at most until this process ends and multiprocessing has joined those that it started, or until
+  release_unclaimed(), take_back() or stop().
 
 What was asked for and not taken, because the process died, is released by the system.
+
+Where no service name can be had, as in a sandbox that forbids it, pickling raises NotPrivileged.
+The receive right of a bootstrap service stays where it is: PermissionError.
 
 Start methods: spawn and forkserver carry rights in all these ways. With fork the arguments of a
 Process are not pickled, and rights do not survive a fork: they are closed in the child. Queues,
@@ -22,7 +29,6 @@ pipes and pools carry rights with fork as well.
 
 from __future__ import annotations
 
-import atexit
 import os
 import select
 import struct
@@ -39,6 +45,7 @@ from ._child_port import (
     CancelToken,
     DeadName,
     InvalidDestination,
+    InvalidRight,
     MachError,
     Message,
     Notification,
@@ -49,6 +56,11 @@ from ._child_port import (
     SendRight,
     TimedOut,
     UnknownService,
+    _PickleEnd,
+    _sharing_begin,
+    _sharing_check,
+    _sharing_give_back,
+    _sharing_take,
 )
 from ._disposition import Disposition
 from ._secrets import random_service_name, random_token
@@ -56,15 +68,20 @@ from ._secrets import random_service_name, random_token
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, TypeVar
+
+    _R = TypeVar("_R", bound=Right)
 
 KEEP_S = 600.0
-"""Seconds. For how long a right in a queue or a pipe waits to be asked for."""
+"""Seconds. For how long a right in a queue or a pipe waits to be asked for; then it is released.
+The port of a receive right dies so, with the messages in it, although a slow reader may yet come.
+It may be set at any time, and holds for what waits already; math.inf is for ever."""
 
 ANSWER_S = 60.0
 """Seconds. For how long a process that unpickles waits for the one that pickled."""
 
 _KEY = struct.Struct("=Q")
+_MACH_PORT_DEAD = 0xFFFFFFFF
 _TICK_S = 1.0  # how often rights that nobody may ask for any more are looked for
 
 _dispositions: dict[type[Right], Disposition] = {
@@ -76,48 +93,126 @@ _dispositions: dict[type[Right], Disposition] = {
 
 
 class _Held:
-    """One right that waits to be asked for. Owns it."""
+    """One right that waits to be asked for. Owns it, or the move that has been begun of it."""
 
-    def __init__(self, right: Right, process: object | None) -> None:
+    def __init__(self, source: Right, right: Right, gone: Callable[[object], object]) -> None:
+        """For `source`, which somebody pickles: `right` is a copy of it, or itself, in a move."""
+        from multiprocessing.context import get_spawning_popen
+
         self.right = right
+        self.moving = right is source
         self.since = time.monotonic()
-        # multiprocessing's Popen object for the process being started, if it is for one alone.
-        self._process = None if process is None else weakref.ref(process)
+        self._source = weakref.ref(source)
+        # multiprocessing's Popen object for the process being started, if it is for one alone. It
+        # has a sentinel as soon as it has a process; its attributes still tell once it is gone.
+        process = get_spawning_popen()
+        self.process = None if process is None else weakref.ref(process, gone)
+        self._attributes: dict[str, Any] = {} if process is None else vars(process)
+
+    def is_of(self, sources: tuple[Right, ...]) -> bool:
+        return self._source() in sources
+
+    def take(self) -> Right:
+        """The right. The caller owns it."""
+        return _sharing_take(self.right) if self.moving else self.right
+
+    def settle(self) -> None:
+        """The move is over: the object that was pickled is closed."""
+        self.right, self.moving = self.take(), False
+
+    def give_back(self) -> None:
+        if self.moving:
+            _sharing_give_back(self.right)
+        else:
+            self.right.close()
+
+    def release(self) -> None:
+        """Nobody will ask for it. If there is nobody yet who could have, it is given back."""
+        if self.moving and "sentinel" not in self._attributes:
+            self.give_back()
+        else:
+            self.take().close()
 
     def is_over(self, now: float) -> bool:
-        if self._process is None:
-            return now - self.since > KEEP_S
-        process: Any = self._process()
-        sentinel = getattr(process, "sentinel", None)  # not there before the process is
-        if process is None or sentinel is None:
-            return process is None
+        if self.process is None:
+            return not self.moving and now - self.since > KEEP_S
+        if "sentinel" not in self._attributes:
+            return False  # not started yet; should that fail, `gone` is called
         # Not process.poll(), which would reap the process behind the back of whoever joins it.
         poll = select.poll()
-        poll.register(sentinel, select.POLLIN)
+        poll.register(self._attributes["sentinel"], select.POLLIN)
         return bool(poll.poll(0))
 
 
 class _Sharer:
-    """The thread that answers, its port, and the rights that wait. Owns them all."""
+    """The thread that answers, its port, and the rights that wait. Owns them all.
+
+    No lock guards the dictionary of what waits: whoever pops a key owns what it held. (The end of a
+    pickling and of a Popen object is told in whatever thread drops the last reference, which may
+    be in the middle of anything.)
+    """
 
     def __init__(self) -> None:
+        from multiprocessing.util import Finalize
+
         self.name = random_service_name()
         self.refused = 0
-        self._port = bootstrap.check_in(self.name)
         self._held: dict[int, _Held] = {}
-        self._lock = threading.Lock()
         self._stop = CancelToken()
+        self._port = bootstrap.check_in(self.name)
         self._thread = threading.Thread(target=self._run, name="child_port.sharing", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:  # CPython 3.12 and later starts none once the main program has ended
+            self._port.close()
+            raise
+        # Not atexit, which would come before multiprocessing waits for the processes that it has
+        # started. Then it runs these, from high priorities to low ones: queues are written out at
+        # -5, and those who write them may still pickle rights.
+        self._at_exit = Finalize(None, stop, exitpriority=-100)
 
-    def hold(self, right: Right, process: object | None) -> int:
-        """Take the right over; its key."""
+    def hold(self, source: Right) -> _PickleEnd:
+        """Copy or move the right to where it waits. In a pickle the result stands for the key."""
         key = random_token()
-        with self._lock:
-            self._held[key] = _Held(right, process)
-        return key
+        end = _PickleEnd(key, self._pickled)
+        right = source.copy() if isinstance(source, SendRight) else source
+        held = _Held(source, right, lambda process: self._drop(key))
+        if held.moving:
+            _sharing_begin(source)
+        self._held[key] = held
+        return end
+
+    def _pickled(self, key: int, failed: bool) -> None:
+        """The pickling for which this key was made is over."""
+        held = self._held.pop(key, None)
+        if held is None:
+            return
+        if failed:
+            held.give_back()
+            return
+        if held.process is None:  # else it moves when the process has started
+            held.settle()
+        self._held[key] = held
+
+    def _drop(self, key: int) -> bool:
+        held = self._held.pop(key, None)
+        if held is not None:
+            held.release()
+        return held is not None
+
+    def release(self, over: Callable[[_Held], bool]) -> int:
+        """Release the rights for which `over` is true; how many there were."""
+        keys = [key for key, held in list(self._held.items()) if over(held)]
+        return sum(self._drop(key) for key in keys)
+
+    def take_back(self, source: Right) -> Right | None:
+        for key, held in list(self._held.items()):
+            if held.is_of((source,)) and self._held.pop(key, None) is not None:
+                return held.take()
+        return None
 
     def stop(self) -> None:
+        self._at_exit.cancel()
         self._stop.cancel()
         if threading.current_thread() is not self._thread:
             self._thread.join()
@@ -127,25 +222,24 @@ class _Sharer:
     def abandon(self) -> None:
         """In the child of a fork, where thread, port and rights are not: close the objects."""
         self._port.close()
-        for held in self._held.values():
-            held.right.close()
-
-    def release(self, over: Callable[[_Held], bool]) -> int:
-        """Release the rights for which `over` is true; how many there were."""
-        with self._lock:
-            keys = [key for key, held in self._held.items() if over(held)]
-            released = [self._held.pop(key) for key in keys]
-        for held in released:
-            held.right.close()
-        return len(released)
+        while self._held:
+            self._held.popitem()[1].right.close()
 
     def _run(self) -> None:
         with suppress(Cancelled):
             while True:
+                message = None
                 with suppress(MachError):  # a message that came without its rights, or no message
-                    self._answer(self._port.receive(_TICK_S, cancel=self._stop))
-                now = time.monotonic()
-                self.release(lambda held, now=now: held.is_over(now))  # type: ignore[misc]
+                    message = self._port.receive(_TICK_S, cancel=self._stop)
+                try:
+                    if message is not None:
+                        self._answer(message)
+                    now = time.monotonic()
+                    self.release(lambda held, now=now: held.is_over(now))  # type: ignore[misc]
+                except Exception:
+                    # Whoever asked is told by the loss of the reply. Others still want an answer.
+                    told = (*sys.exc_info(), self._thread)
+                    threading.excepthook(threading.ExceptHookArgs(told))
 
     def _answer(self, message: Message | Notification) -> None:
         with message:
@@ -156,35 +250,28 @@ class _Sharer:
             if held is None:
                 self.refused += 1  # before the answer, so that whoever has that finds it counted
                 if reply is not None:
-                    reply.send(b"no such key", timeout=0)
+                    with suppress(MachError):
+                        reply.send(b"no such key", timeout=0)
             elif reply is not None:
-                right = held.right
-                with right:  # if whoever asked is gone already, it is released
+                right = held.take()
+                with right, suppress(MachError):  # if whoever asked is gone already, it is released
                     reply.send(rights=[(right, _dispositions[type(right)])], timeout=0)
 
     def _asked_for(self, message: Message) -> _Held | None:
         """What waits under the key in the message. From now on the caller owns it."""
         if len(message.data) != _KEY.size:
             return None
-        with self._lock:
-            return self._held.pop(_KEY.unpack(message.data)[0], None)
+        return self._held.pop(_KEY.unpack(message.data)[0], None)
 
 
 _sharer: _Sharer | None = None
 _lock = threading.Lock()
 
 
-def _the_sharer() -> _Sharer:
-    global _sharer
-    with _lock:
-        if _sharer is None:
-            _sharer = _Sharer()
-        return _sharer
-
-
 def stop() -> None:
     """End the thread and release what nobody asked for. The next right that is pickled starts it
-    again. Called at the process's end."""
+    again. Called at the process's end, once multiprocessing has joined the processes that it
+    started."""
     global _sharer
     with _lock:
         sharer, _sharer = _sharer, None
@@ -192,14 +279,31 @@ def stop() -> None:
         sharer.stop()
 
 
-def release_unclaimed() -> int:
+def release_unclaimed(*rights: Right) -> int:
     """Release the rights that nobody has asked for so far; how many there were.
 
-    For whoever knows that the readers of a queue are gone.
+    With arguments: only what was pickled from these objects (a moved right's object is closed, but
+    still tells which right it was). For whoever knows that the readers of a queue are gone.
     """
     with _lock:
         sharer = _sharer
-    return 0 if sharer is None else sharer.release(lambda held: True)
+    if sharer is None:
+        return 0
+    return sharer.release(lambda held: not rights or held.is_of(rights))
+
+
+def take_back(right: _R) -> _R:
+    """What was pickled from this object, if nobody has asked for it so far. The caller owns it.
+
+    LookupError if somebody has, or if it was released. For a right in a queue whose readers are
+    gone, or whose writing failed after it was pickled (BrokenPipeError).
+    """
+    with _lock:
+        sharer = _sharer
+    taken = None if sharer is None else sharer.take_back(right)
+    if taken is None:
+        raise LookupError("the right was asked for, or released, or never pickled")
+    return taken  # type: ignore[return-value]
 
 
 def refused() -> int:
@@ -216,7 +320,6 @@ def _forget_in_forked_child() -> None:
         sharer.abandon()
 
 
-atexit.register(stop)
 os.register_at_fork(after_in_child=_forget_in_forked_child)
 
 
@@ -234,36 +337,44 @@ def _is_pickled_by_multiprocessing() -> bool:
 
 
 def _reduce(right: Right) -> tuple[object, ...]:
-    """The right's __reduce__: moved or copied to where it can be asked for."""
+    """The right's __reduce__: moved or copied to where it can be asked for.
+
+    Raises what keeps it from being handed over, with the right where it was.
+    """
     if not _is_pickled_by_multiprocessing():
         raise TypeError(
             f"cannot pickle {type(right).__name__!r} object: bytes cannot carry a port right; "
             "multiprocessing hands it over, and so do check_in() and send()"
         )
-    from multiprocessing.context import get_spawning_popen
-
+    global _sharer
     if type(right) not in _dispositions:
         raise TypeError(f"a {type(right).__name__} cannot be handed over")
-    sharer = _the_sharer()
-    if isinstance(right, SendRight):
-        taken: Right = right.copy()
-    elif right.name == 0xFFFFFFFF:
-        taken = type(right).adopt(right.name)
-    else:
-        taken = type(right).adopt(right.detach())
-    key = sharer.hold(taken, get_spawning_popen())
-    return _rebuild, (sharer.name, key)
+    _sharing_check(right)
+    if isinstance(right, DeadName) or (isinstance(right, SendRight) and right.dead):
+        return _rebuild_dead, ()
+    with _lock:
+        if _sharer is None:
+            _sharer = _Sharer()
+        try:
+            return _rebuild, (_sharer.name, _sharer.hold(right))
+        except InvalidRight:  # it died just now
+            return _rebuild_dead, ()
+
+
+def _rebuild_dead() -> DeadName:
+    """In the process that unpickles: a right whose port was dead when it was pickled."""
+    return DeadName.adopt(_MACH_PORT_DEAD)
 
 
 def _rebuild(name: str, key: int) -> Right:
     """In the process that unpickles: ask for the right. The caller owns it.
 
     Raises PeerGone if the process that pickled it has ended or stopped sharing; LookupError if the
-    right was taken before, or released; TimedOut.
+    right was taken before, or released; TimedOut if there is no answer within ANSWER_S.
     """
     try:
         with (
-            bootstrap.look_up(name) as sharer,
+            bootstrap.look_up(name, timeout=ANSWER_S) as sharer,
             sharer.request(_KEY.pack(key), timeout=ANSWER_S) as answer,
         ):
             if not answer.rights:
@@ -271,9 +382,8 @@ def _rebuild(name: str, key: int) -> Right:
             right = answer.rights[0]
             if right is None:
                 raise LookupError("the right in this pickle is gone")
-            if isinstance(right, DeadName):
-                return DeadName.adopt(right.detach())
-            return type(right).adopt(right.detach())
+            _sharing_begin(right)
+            return _sharing_take(right)  # the answer's own object is closed with it
     except TimedOut:
         raise
     except (UnknownService, InvalidDestination, PeerGone) as error:

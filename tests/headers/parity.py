@@ -2,7 +2,8 @@
 
     python tests/headers/parity.py              compare, print the counts, exit 1 on a difference
     python tests/headers/parity.py --write F    also keep the generated C file, to be compiled with
-                                                any other header set, a whole SDK for instance
+                                                any other header set
+    python tests/headers/parity.py --only-write F   only make that file: for a Mac's whole SDK, say
 
 The other direction is not asked: ours leave out what this platform cannot honour.
 """
@@ -57,7 +58,7 @@ def run(include: Path = INCLUDE, write: Path | None = None) -> Report:
     report.differences += _missing(headers, apple(ARCHITECTURES[0]))
     if report.differences:
         return report
-    comparisons = {a: compare(ours(a, include), include) for a in ARCHITECTURES}
+    comparisons = _comparisons(include)
     text = c_file(comparisons, headers)
     if write is not None:
         write.write_text(text)
@@ -71,6 +72,10 @@ def run(include: Path = INCLUDE, write: Path | None = None) -> Report:
     report.differences += _host_compile(text, include)
     report.differences += _exports(comparisons)
     return report
+
+
+def _comparisons(include: Path) -> dict[str, Comparison]:
+    return {a: compare(ours(a, include), include) for a in ARCHITECTURES}
 
 
 def _count(report: Report, comparisons: dict[str, Comparison]) -> None:
@@ -176,10 +181,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--include", type=Path, default=INCLUDE, help="the headers to compare")
     parser.add_argument("--write", type=Path, help="where to keep the generated C file")
+    parser.add_argument("--only-write", type=Path, help="where to write it, comparing nothing")
     arguments = parser.parse_args()
     if ziglang() is None:
         parser.error("Apple's headers come with ziglang: python -m pip install ziglang")
-    report = run(arguments.include.resolve(), arguments.write)
+    include = arguments.include.resolve()
+    if arguments.only_write is not None:
+        arguments.only_write.write_text(c_file(_comparisons(include), headers_below(include)))
+        return 0
+    report = run(include, arguments.write)
     print(report.text())
     return 1 if report.differences else 0
 

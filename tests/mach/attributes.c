@@ -196,4 +196,34 @@ CASE(the_task_argument_null_is_invalid_dest)
     IS_CODE(mach_port_get_refs(MACH_PORT_NULL, make_port(), 0, &count), MACH_SEND_INVALID_DEST);
     IS_CODE(mach_port_deallocate(MACH_PORT_NULL, make_port()), MACH_SEND_INVALID_DEST);
     IS_CODE(mach_port_mod_refs(MACH_PORT_NULL, make_port(), 1, -1), MACH_SEND_INVALID_DEST);
+
+    mach_port_t port = make_port(), set = make_set(), got = MACH_PORT_NULL;
+    mach_msg_type_name_t poly = 0;
+    mach_port_options_t options = {0};
+    mach_port_status_t status;
+    mach_port_limits_t limits = {1};
+    mach_port_name_array_t names = NULL;
+    mach_port_type_array_t types = NULL;
+    mach_msg_type_number_t n = MACH_PORT_RECEIVE_STATUS_COUNT, m = 0;
+    IS_CODE(mach_port_construct(MACH_PORT_NULL, &options, 0, &name), MACH_SEND_INVALID_DEST);
+    IS_CODE(mach_port_destruct(MACH_PORT_NULL, port, 0, 0), MACH_SEND_INVALID_DEST);
+    IS_CODE(mach_port_destroy(MACH_PORT_NULL, port), MACH_SEND_INVALID_DEST);
+    IS_CODE(mach_port_insert_right(MACH_PORT_NULL, port, port, MAKE_SEND), MACH_SEND_INVALID_DEST);
+    IS_CODE(mach_port_extract_right(MACH_PORT_NULL, port, MAKE_SEND, &got, &poly),
+            MACH_SEND_INVALID_DEST);
+    IS_CODE(mach_port_get_attributes(MACH_PORT_NULL, port, MACH_PORT_RECEIVE_STATUS,
+                                     (mach_port_info_t)&status, &n),
+            MACH_SEND_INVALID_DEST);
+    IS_CODE(mach_port_set_attributes(MACH_PORT_NULL, port, MACH_PORT_LIMITS_INFO,
+                                     (mach_port_info_t)&limits, MACH_PORT_LIMITS_INFO_COUNT),
+            MACH_SEND_INVALID_DEST);
+    IS_CODE(mach_port_names(MACH_PORT_NULL, &names, &n, &types, &m), MACH_SEND_INVALID_DEST);
+    IS_CODE(mach_port_insert_member(MACH_PORT_NULL, port, set), MACH_SEND_INVALID_DEST);
+    IS_CODE(mach_port_move_member(MACH_PORT_NULL, port, set), MACH_SEND_INVALID_DEST);
+    IS_CODE(mach_port_extract_member(MACH_PORT_NULL, port, set), MACH_SEND_INVALID_DEST);
+    IS_CODE(mach_port_get_set_status(MACH_PORT_NULL, set, &names, &n), MACH_SEND_INVALID_DEST);
+    IS_CODE(mach_port_request_notification(MACH_PORT_NULL, port, MACH_NOTIFY_NO_SENDERS, 1, port,
+                                           MAKE_SEND_ONCE, &got),
+            MACH_SEND_INVALID_DEST);
+    IS(type_of(port), MACH_PORT_TYPE_RECEIVE);
 }

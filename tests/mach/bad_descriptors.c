@@ -146,6 +146,32 @@ CASE(more_descriptors_than_the_size_holds_is_too_small)
     IS_TRUE(is_empty(carrier));
 }
 
+CASE(what_is_wrong_with_the_layout_is_found_before_anything_is_consumed)
+{
+    mach_port_t carrier = make_port_with_sends(1), port = make_port_with_sends(2);
+    mach_port_t once = make_send_once(port), reply = make_send_once(port);
+    for (int unknown = 0; unknown < 2; unknown++) {
+        struct letter letter;
+        tap_about(unknown ? "an unknown type" : "too small");
+        letter_to(&letter, carrier, MOVE_SEND, 1);
+        letter_reply(&letter, reply, MOVE_SEND_ONCE);
+        letter_right(&letter, port, MOVE_SEND);
+        letter_right(&letter, once, MOVE_SEND_ONCE);
+        letter_right(&letter, port, MOVE_SEND);
+        if (unknown)
+            letter.ports[2].type = 9;
+        else
+            letter.body.msgh_descriptor_count = 4;
+        IS_CODE(letter_send(&letter, NOW),
+                unknown ? MACH_SEND_INVALID_TYPE : MACH_SEND_MSG_TOO_SMALL);
+        IS(refs(carrier, MACH_PORT_RIGHT_SEND), 1);
+        IS(refs(port, MACH_PORT_RIGHT_SEND), 2);
+        IS(type_of(once), MACH_PORT_TYPE_SEND_ONCE);
+        IS(type_of(reply), MACH_PORT_TYPE_SEND_ONCE);
+    }
+    IS_TRUE(is_empty(carrier));
+}
+
 CASE(complex_with_size_24_is_too_small)
 {
     mach_port_t carrier = make_port();

@@ -13,6 +13,11 @@ static void skip_if_guards_kill(void)
 #endif
 }
 
+/* macOS alone, and its later SDKs, have it. */
+#ifndef MPO_REPLY_PORT
+#define MPO_REPLY_PORT 0x1000
+#endif
+
 static mach_port_t construct(uint32_t flags, mach_port_context_t context)
 {
     mach_port_options_t options = {.flags = flags};
@@ -31,6 +36,21 @@ CASE(the_options_are_24_bytes_and_the_flags_apples)
     IS(MPO_INSERT_SEND_RIGHT, 0x10);
     IS(MPO_STRICT, 0x20);
     IS(MPO_IMMOVABLE_RECEIVE, 0x80);
+}
+
+CASE(a_reply_port_takes_the_answer_to_a_request)
+{
+    struct letter letter;
+    mach_port_t server = make_port_with_sends(1), reply = construct(MPO_REPLY_PORT, 0);
+    IS(type_of(reply), MACH_PORT_TYPE_RECEIVE);
+    letter_to(&letter, server, COPY_SEND, 1);
+    letter_reply(&letter, reply, MAKE_SEND_ONCE);
+    IS_OK(letter_send(&letter, 0));
+    IS_OK(letter_receive(&letter, server, 0, 0));
+    IS_OK(post(letter.header.msgh_remote_port, MOVE_SEND_ONCE, 2));
+    IS_OK(letter_receive(&letter, reply, 0, 0));
+    IS(letter.header.msgh_id, 2);
+    IS_OK(mach_port_destruct(TASK, reply, 0, 0));
 }
 
 CASE(construct_with_no_flags_makes_a_receive_right)
@@ -62,11 +82,15 @@ CASE(construct_with_qlimit)
     }
 }
 
-CASE(construct_with_qlimit_1025_is_invalid_value)
+CASE(construct_with_qlimit_1025_up_is_invalid_value)
 {
-    mach_port_options_t options = {.flags = MPO_QLIMIT, .mpl.mpl_qlimit = 1025};
-    mach_port_t port = MACH_PORT_NULL;
-    IS_CODE(mach_port_construct(TASK, &options, 0, &port), KERN_INVALID_VALUE);
+    static const mach_port_msgcount_t limits[] = {1025, 1026, 65536, 0x7fffffff, 0xffffffff};
+    for (int i = 0; i < 5; i++) {
+        mach_port_options_t options = {.flags = MPO_QLIMIT, .mpl.mpl_qlimit = limits[i]};
+        mach_port_t port = MACH_PORT_NULL;
+        tap_about("limit %u", limits[i]);
+        IS_CODE(mach_port_construct(TASK, &options, 0, &port), KERN_INVALID_VALUE);
+    }
 }
 
 CASE(destruct_of_a_receive_right_frees_the_name)

@@ -167,6 +167,14 @@ CASE(a_port_that_dies_while_its_right_is_in_transit_arrives_as_port_dead)
     }
 }
 
+CASE(a_port_that_dies_while_its_moved_send_once_right_is_in_transit_arrives_as_port_dead)
+{
+    mach_port_t carrier = make_port(), port = make_port();
+    IS_OK(post_right(carrier, make_send_once(port), MOVE_SEND_ONCE));
+    destroy_receive(port);
+    IS(take_right(carrier, 18), MACH_PORT_DEAD);
+}
+
 CASE(destroying_a_queue_destroys_a_receive_right_in_it)
 {
     mach_port_t carrier = make_port(), port = make_port_with_sends(2);
@@ -423,6 +431,20 @@ CASE(two_process_a_killed_receiver_destroys_the_rights_in_its_queue)
     IS_TRUE(becomes_dead(moved));
     take_notification(replying, MACH_NOTIFY_SEND_ONCE);
     IS_TRUE(becomes_dead(there));
+}
+
+CASE(two_process_a_killed_receiver_destroys_the_send_right_in_its_queue)
+{
+    mach_port_t home = make_port(), port = make_port_with_sends(1), notify = make_port();
+    pid_t peer = peer_start(home, hold_a_letter_unread);
+    struct letter letter;
+    request(port, MACH_NOTIFY_NO_SENDERS, 0, notify);
+    letter_to(&letter, peer_meet(home), COPY_SEND, 1);
+    letter_right(&letter, port, MOVE_SEND);
+    NEED_OK(letter_send(&letter, PROMPT));
+    IS_TRUE(is_empty(notify));
+    peer_kill(peer);
+    IS(take_notification(notify, MACH_NOTIFY_NO_SENDERS), 1);
 }
 
 CASE(a_send_once_right_follows_its_moved_port)

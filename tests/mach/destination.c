@@ -292,6 +292,19 @@ CASE(sending_to_a_send_once_right_seen_dead_is_invalid_dest)
     IS_CODE(post(once, MOVE_SEND_ONCE, 1), MACH_SEND_INVALID_DEST);
 }
 
+CASE(sending_to_a_send_once_right_whose_death_is_watched_is_invalid_dest)
+{
+    mach_port_t notify = make_port();
+    for (int i = 0; i < 50; i++) {
+        mach_port_t port = make_port(), once = make_send_once(port);
+        request(once, MACH_NOTIFY_DEAD_NAME, 0, notify);
+        destroy_receive(port);
+        IS_CODE(post(once, MOVE_SEND_ONCE, 1), MACH_SEND_INVALID_DEST);
+        IS(take_notification(notify, MACH_NOTIFY_DEAD_NAME), once);
+        IS(refs(once, MACH_PORT_RIGHT_DEAD_NAME), 2);
+    }
+}
+
 CASE(sending_to_a_send_right_of_a_dead_port_is_invalid_dest)
 {
     mach_port_t parked_at = MACH_PORT_NULL;

@@ -247,6 +247,16 @@ CASE(insert_of_a_bogus_name_at_itself_is_invalid_name)
         IS_CODE(mach_port_insert_right(TASK, BOGUS, BOGUS, disposition), KERN_INVALID_NAME);
 }
 
+CASE(insert_of_null_or_dead_at_itself_is_invalid_name)
+{
+    for (mach_msg_type_name_t disposition = 16; disposition <= 21; disposition++) {
+        IS_CODE(mach_port_insert_right(TASK, MACH_PORT_NULL, MACH_PORT_NULL, disposition),
+                KERN_INVALID_NAME);
+        IS_CODE(mach_port_insert_right(TASK, MACH_PORT_DEAD, MACH_PORT_DEAD, disposition),
+                KERN_INVALID_NAME);
+    }
+}
+
 CASE(insert_at_null_or_dead)
 {
     mach_port_t port = make_port();

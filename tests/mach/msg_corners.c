@@ -2,6 +2,7 @@
 #include "peers.h"
 
 #include <string.h>
+#include <time.h>
 
 static mach_msg_return_t rpc(struct letter *letter, mach_port_t reply, mach_msg_option_t options,
                              mach_msg_size_t room, mach_msg_timeout_t timeout)
@@ -66,6 +67,36 @@ CASE(an_rpc_that_times_out_sending_does_not_receive)
     IS(letter.header.msgh_bits, 0x1211);
     IS(type_of(letter.header.msgh_local_port), MACH_PORT_TYPE_SEND_ONCE);
     IS(take_id(reply), 7);
+}
+
+enum { LATE = 2500, BOTH = 3000 }; /* ms */
+
+static void *make_room_late(void *argument)
+{
+    nanosleep(&(struct timespec){.tv_sec = LATE / 1000, .tv_nsec = LATE % 1000 * 1000000l}, NULL);
+    IS(take_id(*(mach_port_t *)argument), FILLER);
+    return NULL;
+}
+
+/* The send takes most of the time that there is for both. With as much again for the receive it
+ * would be LATE + BOTH. */
+CASE(one_timeout_serves_both_halves)
+{
+    mach_port_t port = make_full_port(1), reply = make_port();
+    struct timespec begun, ended;
+    pthread_t thread;
+    struct letter letter;
+    NEED(pthread_create(&thread, NULL, make_room_late, &port) == 0);
+    letter_to(&letter, port, COPY_SEND, 1);
+    letter_reply(&letter, reply, MAKE_SEND_ONCE);
+    NEED(clock_gettime(CLOCK_MONOTONIC, &begun) == 0);
+    IS_CODE(rpc(&letter, reply, MACH_SEND_TIMEOUT | MACH_RCV_TIMEOUT, sizeof letter.bytes, BOTH),
+            MACH_RCV_TIMED_OUT);
+    NEED(clock_gettime(CLOCK_MONOTONIC, &ended) == 0);
+    long ms = (ended.tv_sec - begun.tv_sec) * 1000 + (ended.tv_nsec - begun.tv_nsec) / 1000000;
+    IS_TRUE(ms >= LATE);
+    IS_TRUE(ms < LATE + BOTH - 300);
+    NEED(pthread_join(thread, NULL) == 0);
 }
 
 CASE(a_header_only_message_and_rooms_of_0_to_28_lose_it)

@@ -265,3 +265,12 @@ CASE(two_process_port_destroyed_brings_the_receive_right_of_a_killed_process)
     IS(take_notification(notify, PORT_DESTROYED), there);
     IS(type_of(there), MACH_PORT_TYPE_SEND_RECEIVE);
 }
+
+CASE(two_process_a_dead_name_request_of_before_the_move_fires_when_the_new_owner_dies)
+{
+    mach_port_t notify = make_port(), port = make_port_with_sends(1);
+    request(port, DEAD_NAME, 0, notify);
+    peer_kill(give_to_peer(port, MOVE_RECEIVE));
+    IS(take_notification(notify, DEAD_NAME), port); /* nobody has looked at the name */
+    IS(refs(port, DEAD), 2);
+}

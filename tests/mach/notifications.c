@@ -81,6 +81,54 @@ CASE(port_deleted_is_id_65_of_36_bytes_with_the_name)
     IS(take_exact(notify, 65, 36), port);
 }
 
+/* ---- no senders ---- */
+
+/* A queued message has the right that it was sent through until it is received. */
+CASE(no_senders_fires_when_the_message_of_the_last_reference_is_received)
+{
+    mach_port_t notify = make_port();
+    for (int moved = 0; moved < 2; moved++) {
+        mach_port_t port = make_port_with_sends(1), got = MACH_PORT_NULL;
+        mach_msg_type_name_t poly = 0;
+        tap_about(moved ? "MOVE_SEND" : "COPY_SEND and deallocated");
+        NEED_OK(mach_port_extract_right(TASK, port, MOVE_RECEIVE, &got, &poly)); /* and back */
+        request(port, NO_SENDERS, 0, notify);
+        IS_OK(post(port, COPY_SEND, 1));
+        IS_OK(post(port, moved ? MOVE_SEND : COPY_SEND, 2));
+        if (!moved)
+            IS_OK(mach_port_deallocate(TASK, port));
+        IS_TRUE(is_empty(notify));
+        IS(take_id(port), 1);
+        IS_TRUE(is_empty(notify));
+        IS(take_id(port), 2);
+        take_notification(notify, NO_SENDERS);
+    }
+}
+
+CASE(no_senders_waits_for_the_queue_where_the_receive_right_goes)
+{
+    mach_port_t notify = make_port(), carrier = make_port(), port = make_port_with_sends(1);
+    request(port, NO_SENDERS, 0, notify);
+    IS_OK(post(port, MOVE_SEND, 1));
+    IS_OK(post_right(carrier, port, MOVE_RECEIVE));
+    port = take_right(carrier, 16);
+    IS_TRUE(is_empty(notify));
+    IS(take_id(port), 1);
+    take_notification(notify, NO_SENDERS);
+}
+
+CASE(no_senders_that_waits_for_the_queue_is_off_when_a_right_is_made_meanwhile)
+{
+    mach_port_t notify = make_port(), port = make_port_with_sends(1);
+    request(port, NO_SENDERS, 0, notify);
+    IS_OK(post(port, MOVE_SEND, 1));
+    add_sends(port, 1);
+    IS(take_id(port), 1);
+    IS_TRUE(is_empty(notify));
+    IS_OK(mach_port_deallocate(TASK, port));
+    IS(take_notification(notify, NO_SENDERS), 2);
+}
+
 /* ---- dead names ---- */
 
 CASE(dead_name_adds_a_dead_uref)
@@ -100,6 +148,38 @@ CASE(dead_name_of_a_port_whose_receive_right_is_held_fires)
     destroy_receive(port);
     IS(take_notification(notify, DEAD_NAME), port);
     IS(refs(port, DEAD), 3);
+}
+
+CASE(a_name_given_back_after_its_port_died_is_dead_not_deleted)
+{
+    for (int destroyed = 0; destroyed < 2; destroyed++) {
+        mach_port_t notify = make_port(), parked = MACH_PORT_NULL;
+        tap_about(destroyed ? "destroy" : "deallocate");
+        for (int i = 0; i < 50; i++) {
+            mach_port_t port = make_send_only(1, &parked);
+            request(port, DEAD_NAME, 0, notify);
+            destroy_receive(parked);
+            IS_OK(destroyed ? mach_port_destroy(TASK, port) : mach_port_deallocate(TASK, port));
+            IS(take_notification(notify, DEAD_NAME), port);
+            IS(refs(port, DEAD), destroyed ? -1 : 1);
+            if (!destroyed)
+                IS_OK(mach_port_deallocate(TASK, port));
+        }
+        IS_TRUE(is_empty(notify));
+    }
+}
+
+CASE(a_name_whose_last_right_is_inserted_elsewhere_is_deleted)
+{
+    mach_port_t notify = make_port(), port = make_send_only(1, NULL), fresh = make_port();
+    destroy_receive(fresh);
+    request(port, DEAD_NAME, 0, notify);
+    IS_OK(mach_port_insert_right(TASK, fresh, port, MOVE_SEND));
+    IS(take_notification(notify, MACH_NOTIFY_PORT_DELETED), port);
+    IS_TRUE(is_gone(port));
+    request(fresh, DEAD_NAME, 0, notify); /* the new name has no request yet */
+    IS_OK(mach_port_deallocate(TASK, fresh));
+    IS(take_notification(notify, MACH_NOTIFY_PORT_DELETED), fresh);
 }
 
 CASE(a_second_request_returns_the_earlier_right)

@@ -207,6 +207,38 @@ CASE(a_timed_out_send_leaves_a_new_mapping)
     IS_TRUE(holds(message.memory.address, size, 2));
 }
 
+CASE(a_timed_out_send_with_deallocate_takes_the_old_mapping)
+{
+    mach_port_t port = make_full_port(1);
+    vm_size_t size = PAGES * page_size();
+    unsigned char *memory = allocate(size, 4);
+    struct memory_message message;
+    IS_TRUE(is_mapped(memory));
+    memory_to(&message, port, memory, (mach_msg_size_t)size, MACH_MSG_VIRTUAL_COPY, 1);
+    IS_CODE(send_it(&message, NOW), MACH_SEND_TIMED_OUT);
+    IS(message.memory.deallocate, 1);
+    IS_TRUE(holds(message.memory.address, size, 4));
+    IS_TRUE((unsigned char *)message.memory.address == memory || !is_mapped(memory));
+}
+
+CASE(deallocate_unmaps_the_pages_that_cover_the_memory)
+{
+    mach_port_t port = make_port_with_sends(1);
+    unsigned char *memory = allocate(PAGES * page_size(), 6);
+    struct memory_message message;
+    IS_TRUE(is_mapped(memory));
+    /* From within the first page to within the last. */
+    memory_to(&message, port, memory + 100, (mach_msg_size_t)((PAGES - 1) * page_size()),
+              MACH_MSG_VIRTUAL_COPY, 1);
+    NEED_OK(send_it(&message, NOW));
+    IS_TRUE(!is_mapped(memory));
+    struct memory_message probe;
+    memory_to(&probe, port, memory, 16, MACH_MSG_PHYSICAL_COPY, 0);
+    IS_CODE(send_it(&probe, NOW), MACH_SEND_INVALID_MEMORY);
+    memory_to(&probe, port, memory + PAGES * page_size() - 16, 16, MACH_MSG_PHYSICAL_COPY, 0);
+    IS_CODE(send_it(&probe, NOW), MACH_SEND_INVALID_MEMORY);
+}
+
 /* ---- ports ---- */
 
 CASE(ports_arrive_as_inline_ones_in_an_array_to_be_deallocated)
@@ -235,6 +267,37 @@ CASE(ports_arrive_as_inline_ones_in_an_array_to_be_deallocated)
         }
         IS_OK(vm_deallocate(TASK, (vm_address_t)arrived, 2 * sizeof *arrived));
     }
+}
+
+CASE(send_once_rights_are_moved_in_an_array)
+{
+    mach_port_t carrier = make_port_with_sends(1), port = make_port();
+    mach_port_t ports[2] = {make_send_once(port), make_send_once(port)};
+    struct ports_message message;
+    ports_to(&message, carrier, ports, 2, MOVE_SEND_ONCE);
+    NEED_OK(send_it(&message, NOW));
+    IS_TRUE(is_gone(ports[0]) && is_gone(ports[1]));
+    take_it(&message, sizeof message, carrier);
+    IS(message.array.disposition, 18);
+    const mach_port_t *arrived = message.array.address;
+    for (int i = 0; i < 2; i++) {
+        IS_OK(post(arrived[i], MOVE_SEND_ONCE, i));
+        IS(take_id(port), i);
+    }
+}
+
+CASE(copy_options_other_than_0_and_1_of_an_array_are_invalid_type)
+{
+    mach_port_t carrier = make_port_with_sends(1), ports[1] = {make_port_with_sends(2)};
+    for (mach_msg_copy_options_t copy = 2; copy <= 5; copy++) {
+        struct ports_message message;
+        tap_about("copy %u", copy);
+        ports_to(&message, carrier, ports, 1, MOVE_SEND);
+        message.array.copy = copy & 0xff;
+        IS_CODE(send_it(&message, NOW), MACH_SEND_INVALID_TYPE);
+    }
+    IS(refs(ports[0], SEND), 2);
+    IS_TRUE(is_empty(carrier));
 }
 
 CASE(null_and_dead_pass_in_an_array)
@@ -308,6 +371,39 @@ CASE(an_array_of_16383_is_too_large)
     struct ports_message message;
     ports_to(&message, carrier, ports, COUNT, COPY_SEND);
     IS_CODE(send_it(&message, NOW), MACH_SEND_TOO_LARGE);
+}
+
+struct arrays_message {
+    mach_msg_header_t header;
+    mach_msg_body_t body;
+    mach_msg_ool_ports_descriptor_t arrays[2];
+    mach_msg_max_trailer_t trailer;
+};
+
+/* NULL for a name, which costs nothing but its place in the message. */
+CASE(arrays_of_16382_in_all_are_the_most)
+{
+    static mach_port_t ports[16382];
+    mach_port_t carrier = make_port_with_sends(1);
+    for (unsigned more = 0; more < 2; more++) {
+        struct arrays_message message;
+        memset(&message, 0, sizeof message);
+        tap_about("%u", 16382 + more);
+        message.header.msgh_bits = MACH_MSGH_BITS_COMPLEX | COPY_SEND;
+        message.header.msgh_remote_port = carrier;
+        message.body.msgh_descriptor_count = 2;
+        for (int i = 0; i < 2; i++) {
+            message.arrays[i].address = ports;
+            message.arrays[i].count = i ? 8000 + more : 8382;
+            message.arrays[i].copy = MACH_MSG_PHYSICAL_COPY;
+            message.arrays[i].disposition = COPY_SEND;
+            message.arrays[i].type = MACH_MSG_OOL_PORTS_DESCRIPTOR;
+        }
+        IS_CODE(mach_msg(&message.header, MACH_SEND_MSG | MACH_SEND_TIMEOUT,
+                         offsetof(struct arrays_message, trailer), 0, MACH_PORT_NULL, NOW,
+                         MACH_PORT_NULL),
+                more ? MACH_SEND_TOO_LARGE : MACH_MSG_SUCCESS);
+    }
 }
 
 struct mixed_message {

@@ -146,6 +146,7 @@ static void *waiter_run(void *argument)
     waiter->result = mach_msg(&waiter->letter.header, waiter->options, waiter->send_size,
                               sizeof waiter->letter.bytes, waiter->receive_name,
                               waiter_forever ? MACH_MSG_TIMEOUT_NONE : PROMPT, MACH_PORT_NULL);
+    atomic_store(&waiter->over, 1);
     return NULL;
 }
 
@@ -153,6 +154,7 @@ static void waiter_start(struct waiter *waiter)
 {
     const struct timespec pause = {.tv_nsec = 2000000};
     atomic_store(&waiter->thread_id, 0);
+    atomic_store(&waiter->over, 0);
     NEED(pthread_create(&waiter->thread, NULL, waiter_run, waiter) == 0);
     /* Asleep several times in a row: on its way to the call it may wait for a lock. */
     for (int asleep = 0, i = 0; asleep < 5 && i < PROMPT / 2; i++) {
@@ -188,6 +190,11 @@ void waiter_send(struct waiter *waiter, mach_port_t destination, mach_msg_type_n
 {
     letter_to(&waiter->letter, destination, disposition, id);
     waiter_send_letter(waiter);
+}
+
+int waiter_is_over(struct waiter *waiter)
+{
+    return atomic_load(&waiter->over);
 }
 
 mach_msg_return_t waiter_result(struct waiter *waiter)

@@ -33,6 +33,7 @@ struct waiter {
     mach_port_t receive_name;
     mach_msg_return_t result;
     pthread_t thread;
+    atomic_int over;
     atomic_long thread_id; /* as is_asleep knows it; 0 before the thread runs */
 };
 /* Whether the calls are made without a timeout: an implementation may wait in another way then. */
@@ -57,6 +58,8 @@ void waiter_send(struct waiter *waiter, mach_port_t destination, mach_msg_type_n
 /* Sends waiter->letter as it stands. */
 void waiter_send_letter(struct waiter *waiter);
 void waiter_send_letter_with(struct waiter *waiter, mach_msg_option_t options);
+/* Has the call returned? */
+int waiter_is_over(struct waiter *waiter);
 mach_msg_return_t waiter_result(struct waiter *waiter);
 /* Long enough for what happens by itself to have happened, if it ever does. */
 void a_moment(void);

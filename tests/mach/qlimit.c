@@ -68,7 +68,7 @@ CASE(qlimit_can_be_0_to_1024)
     }
 }
 
-CASE(qlimit_1025_is_invalid_value)
+CASE(qlimit_1025_up_is_invalid_value)
 {
     mach_port_t port = make_port();
     mach_port_limits_t limits = {.mpl_qlimit = 1025};
@@ -106,6 +106,7 @@ WAITING_CASE(raising_the_limit_wakes_a_blocked_sender)
     set_qlimit(port, 1);
     IS_OK(post(port, COPY_SEND, 1));
     waiter_send(&waiter, port, COPY_SEND, 2);
+    IS(status_of(port).mps_msgcount, 1); /* it is blocked */
     set_qlimit(port, 2);
     IS_CODE(waiter_result(&waiter), MACH_MSG_SUCCESS);
     IS(take_id(port), 1);

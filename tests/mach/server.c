@@ -223,6 +223,25 @@ CASE(server_serves_until_its_port_is_destroyed)
     IS(demux_calls, 10);
 }
 
+static void *serve_one(void *argument)
+{
+    struct server *server = argument;
+    server->result = serve_once(server->port);
+    return NULL;
+}
+
+CASE(once_ends_when_its_port_is_destroyed)
+{
+    struct server server = {.port = make_port()};
+    pthread_t thread;
+    NEED(pthread_create(&thread, NULL, serve_one, &server) == 0);
+    a_moment();
+    destroy_receive(server.port);
+    NEED(pthread_join(thread, NULL) == 0);
+    IS_CODE(server.result, MACH_RCV_PORT_CHANGED);
+    IS(demux_calls, 0);
+}
+
 static void serve_three(mach_port_t home)
 {
     mach_port_t mine = peer_introduce(home);

@@ -134,6 +134,21 @@ WAITING_CASE(destroying_the_receive_right_wakes_all_blocked_senders_with_success
         IS_CODE(waiter_result(&waiters[i]), MACH_MSG_SUCCESS);
 }
 
+WAITING_CASE(moving_the_receive_right_wakes_all_blocked_senders_with_success)
+{
+    mach_port_t port = make_full_port(1), carrier = make_port();
+    struct waiter waiters[3];
+    for (int i = 0; i < 3; i++)
+        waiter_send(&waiters[i], port, COPY_SEND, i);
+    IS_OK(post_right(carrier, port, MOVE_RECEIVE));
+    a_moment();
+    for (int i = 0; i < 3; i++)
+        IS_TRUE(waiter_is_over(&waiters[i]));
+    drain(take_right(carrier, 16));
+    for (int i = 0; i < 3; i++)
+        IS_CODE(waiter_result(&waiters[i]), MACH_MSG_SUCCESS);
+}
+
 WAITING_CASE(a_blocked_send_goes_on_when_its_send_name_is_deallocated)
 {
     mach_port_t port = make_full_port(1);

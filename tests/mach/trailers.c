@@ -108,17 +108,38 @@ CASE(the_audit_token_of_a_send_once_reply_is_the_senders)
     is_token_of(&letter_trailer(&letter)->msgh_audit, getpid());
 }
 
-CASE(a_message_of_the_kernel_has_an_audit_token_of_0_and_sender_0_1)
+static void take_from_the_kernel(mach_port_t port, mach_msg_id_t id)
 {
-    mach_port_t port = make_port(), once = make_send_once(port);
     struct letter letter;
-    IS_OK(mach_port_deallocate(TASK, once));
+    tap_about("id %d", id);
     take_with_trailer(&letter, port, MACH_RCV_TRAILER_AUDIT);
-    IS(letter.header.msgh_id, MACH_NOTIFY_SEND_ONCE);
+    IS(letter.header.msgh_id, id);
     for (int i = 0; i < 8; i++)
         IS(letter_trailer(&letter)->msgh_audit.val[i], 0);
     IS(letter_trailer(&letter)->msgh_sender.val[0], 0);
     IS(letter_trailer(&letter)->msgh_sender.val[1], 1);
+}
+
+CASE(a_message_of_the_kernel_has_an_audit_token_of_0_and_sender_0_1)
+{
+    mach_port_t notify = make_port(), parked = MACH_PORT_NULL, port;
+    IS_OK(mach_port_deallocate(TASK, make_send_once(notify)));
+    take_from_the_kernel(notify, MACH_NOTIFY_SEND_ONCE);
+    port = make_send_only(1, &parked);
+    request(port, MACH_NOTIFY_DEAD_NAME, 0, notify);
+    destroy_receive(parked);
+    take_from_the_kernel(notify, MACH_NOTIFY_DEAD_NAME);
+    port = make_send_only(1, NULL);
+    request(port, MACH_NOTIFY_DEAD_NAME, 0, notify);
+    IS_OK(mach_port_deallocate(TASK, port));
+    take_from_the_kernel(notify, MACH_NOTIFY_PORT_DELETED);
+    port = make_port_with_sends(1);
+    request(port, MACH_NOTIFY_NO_SENDERS, 0, notify);
+    request(port, MACH_NOTIFY_PORT_DESTROYED, 0, notify);
+    IS_OK(mach_port_deallocate(TASK, port));
+    take_from_the_kernel(notify, MACH_NOTIFY_NO_SENDERS);
+    destroy_receive(port);
+    take_from_the_kernel(notify, MACH_NOTIFY_PORT_DESTROYED);
 }
 
 CASE(libbsm_reads_the_token_in_its_order)
@@ -134,17 +155,47 @@ CASE(libbsm_reads_the_token_in_its_order)
     IS(audit_token_to_pidversion(token), 17);
 }
 
-CASE(the_context_trailer_carries_the_ports_context)
+static mach_port_t make_port_with_context(uint32_t flags)
 {
-    mach_port_options_t options = {0};
+    mach_port_options_t options = {.flags = flags};
     mach_port_t port = MACH_PORT_NULL;
-    struct letter letter;
     NEED_OK(mach_port_construct(TASK, &options, 0x1122334455667788, &port));
+    return port;
+}
+
+/* What the trailer of a message says. */
+static mach_port_context_t context_of(mach_port_t port)
+{
+    struct letter letter;
+    mach_port_context_t context;
     IS_OK(post(port, MAKE_SEND, 1));
     take_with_trailer(&letter, port, MACH_RCV_TRAILER_CTX);
-    mach_port_context_t context;
     memcpy(&context, &letter_trailer(&letter)->msgh_context, sizeof context);
-    IS(context, 0x1122334455667788);
+    return context;
+}
+
+CASE(the_context_trailer_carries_the_ports_context)
+{
+    IS(context_of(make_port_with_context(0)), 0x1122334455667788);
+}
+
+CASE(a_moved_receive_right_has_context_0)
+{
+    static const uint32_t flags[] = {0, MPO_CONTEXT_AS_GUARD};
+    for (int i = 0; i < 2; i++) {
+        mach_port_t carrier = make_port(), port = make_port_with_context(flags[i]);
+        tap_about("flags 0x%x", flags[i]);
+        IS_OK(post_right(carrier, port, MOVE_RECEIVE));
+        IS(context_of(take_right(carrier, 16)), 0);
+    }
+}
+
+CASE(an_extracted_receive_right_has_context_0)
+{
+    mach_port_t port = make_port_with_context(0), got = MACH_PORT_NULL;
+    mach_msg_type_name_t poly = 0;
+    NEED_OK(mach_port_extract_right(TASK, port, MOVE_RECEIVE, &got, &poly));
+    IS(context_of(got), 0);
 }
 
 static void post_home(mach_port_t home)
@@ -171,4 +222,38 @@ CASE(two_process_the_token_is_the_senders_though_it_has_ended)
     struct letter letter;
     take_with_trailer(&letter, home, MACH_RCV_TRAILER_AUDIT);
     is_token_of(&letter_trailer(&letter)->msgh_audit, peer);
+}
+
+static void take_news_of_another_process(mach_port_t home)
+{
+    mach_port_t mine = make_port();
+    struct letter letter;
+    letter_to(&letter, home, COPY_SEND, 1);
+    letter_right(&letter, mine, MAKE_SEND_ONCE);
+    NEED_OK(letter_send(&letter, PROMPT));
+    take_from_the_kernel(mine, MACH_NOTIFY_NO_SENDERS);
+}
+
+CASE(two_process_a_notification_that_another_process_caused_is_from_the_kernel)
+{
+    mach_port_t home = make_port(), port = make_port_with_sends(1), previous = MACH_PORT_NULL;
+    pid_t peer = peer_start(home, take_news_of_another_process);
+    mach_port_t notify = take_right(home, 18);
+    NEED_OK(mach_port_request_notification(TASK, port, MACH_NOTIFY_NO_SENDERS, 0, notify,
+                                           MOVE_SEND_ONCE, &previous));
+    IS_OK(mach_port_deallocate(TASK, port));
+    peer_join(peer);
+}
+
+CASE(a_message_left_by_rcv_large_keeps_its_sender_when_the_port_moves)
+{
+    mach_port_t carrier = make_port(), port = make_port();
+    struct letter letter;
+    IS_OK(post(port, MAKE_SEND, 1));
+    IS_CODE(mach_msg(&letter.header, MACH_RCV_MSG | MACH_RCV_LARGE | MACH_RCV_TIMEOUT, 0, 24, port,
+                     NOW, MACH_PORT_NULL),
+            MACH_RCV_TOO_LARGE);
+    IS_OK(post_right(carrier, port, MOVE_RECEIVE));
+    take_with_trailer(&letter, take_right(carrier, 16), MACH_RCV_TRAILER_AUDIT);
+    is_token_of(&letter_trailer(&letter)->msgh_audit, getpid());
 }

@@ -27,6 +27,7 @@ SOURCES = {
     "floods": ["floods.c"],
     "races": ["races.c", "-Wl,--wrap=pthread_mutex_unlock"],
     "leftovers": ["leftovers.c"],
+    "services": ["services.c"],
 }
 
 

@@ -115,15 +115,26 @@ ROWS = (
     Row("Statements", "`error`", f"error my_error; {_argument('n : int')}", X),
     Row(
         "Statements",
-        "`usertypelimit`, `onstacklimit`",
-        f"usertypelimit 100; onstacklimit 200; {_argument('n : int')}",
+        "`OnStackLimit`, in this spelling only",
+        f"OnStackLimit 20; {_argument('n : int')}",
+    ),
+    Row(
+        "Statements",
+        "`UserTypeLimit`, in this spelling only",
+        f"UserTypeLimit 100; {_argument('n : int')}",
         X,
-        "use -maxonstack",
+        "UserTypeLimit is ignored",
     ),
     Row("Statements", "`usespecialreplyport 1`", "usespecialreplyport 1;", R, "not generated"),
     Row("Statements", "`consumeonsenderror`", "consumeonsenderror Timeout;", R, "not generated"),
     Row("Statements", "`procedure`, `simpleprocedure`", "procedure p(s : mach_port_t);", R, _OLD),
     Row("Statements", "`function`", "function f(s : mach_port_t) : int;", R, _OLD),
+    Row(
+        "Statements",
+        "`function`, `procedure`, `simpleprocedure` as names",
+        "type Function = int ctype: int; "
+        + _argument("procedure : Function; simpleprocedure : int"),
+    ),
     Row(
         "Statements",
         "`#include`, `#if`, macros, line markers",
@@ -144,11 +155,20 @@ ROWS = (
     Row(
         "Types",
         "`MACH_MSG_TYPE_` `COPY_SEND`, `MAKE_SEND`, `MOVE_SEND`, `MAKE_SEND_ONCE`,"
-        " `MOVE_SEND_ONCE`, `MOVE_RECEIVE`, `PORT_…`, `PORT_NAME`",
-        _argument(
+        " `MOVE_SEND_ONCE`, `MOVE_RECEIVE`, `PORT_NAME`",
+        "type named = MACH_MSG_TYPE_PORT_NAME ctype: mach_port_t;"
+        + _argument(
             "a : mach_port_copy_send_t; b : mach_port_make_send_t; c : mach_port_move_send_t;"
             " d : mach_port_make_send_once_t; e : mach_port_move_send_once_t;"
-            " f : mach_port_move_receive_t"
+            " f : mach_port_move_receive_t; g : named"
+        ),
+    ),
+    Row(
+        "Types",
+        "`MACH_MSG_TYPE_` `PORT_SEND`, `PORT_SEND_ONCE`, `PORT_RECEIVE`: the sender says how",
+        _argument(
+            "a : mach_port_send_t; b : mach_port_send_once_t; c : mach_port_receive_t;"
+            " out d : mach_port_send_t"
         ),
     ),
     Row(
@@ -170,7 +190,7 @@ ROWS = (
     Row(
         "Types",
         "integer expressions in bounds",
-        f"type four = array[(2 + 6) / 2 * 1 - 0] of uint32_t ctype: row_t; {_argument('a : four')}",
+        f"type four = array[(2 - 6) / 2 * 1 + 6] of uint32_t ctype: row_t; {_argument('a : four')}",
     ),
     Row(
         "Types",
@@ -183,6 +203,14 @@ ROWS = (
         "type thing = mach_port_t cusertype: mach_port_t intran: thing_t thing_in(mach_port_t)"
         " outtran: mach_port_t thing_out(thing_t) destructor: thing_done(thing_t);"
         + _argument("t : thing; out u : thing"),
+    ),
+    Row(
+        "Types",
+        "`intran`, `outtran`, `destructor` of an array",
+        "type rr_t = array[16] of uint8_t intran: data_t ain(rr_t) outtran: rr_t aout(data_t);"
+        + _argument("b : bytes_t; a : rr_t"),
+        R,
+        "translations of arrays are not generated",
     ),
     Row(
         "Types",
@@ -213,8 +241,8 @@ ROWS = (
     ),
     Row(
         "Types",
-        "`pointerto`, `pointertoifnot`, `valueof`",
-        _argument("a : valueof(unsigned int)"),
+        "`PointerTo`, `PointerToIfNot`, `ValueOf`, in these spellings only",
+        _argument("a : ValueOf(natural_t)"),
         R,
         _NATIVE,
     ),
@@ -239,7 +267,16 @@ ROWS = (
     Row(
         "Arguments",
         "`replyport`, `sreplyport`, `ureplyport`",
-        _argument("replyport p : mach_port_make_send_once_t; n : int"),
+        "type once = MACH_MSG_TYPE_MAKE_SEND_ONCE | 0 ctype: mach_port_t;"
+        " routine q(s : mach_port_t; ureplyport p : once; n : int);"
+        + _argument("replyport p : mach_port_make_send_once_t; n : int"),
+    ),
+    Row(
+        "Arguments",
+        "a second `requestport`, `replyport`, `waittime` or `msgoption`: the last holds",
+        _argument("requestport t : mach_port_t; waittime v : natural_t; waittime w : natural_t"),
+        X,
+        "won't be used",
     ),
     Row(
         "Arguments",
@@ -274,15 +311,17 @@ ROWS = (
     ),
     Row(
         "Flags",
-        "`dealloc`, `notdealloc`, `dealloc[]`, `physicalcopy` out of line",
+        "`dealloc`, `notdealloc`, `dealloc[]`, `physicalcopy`, and on data that comes in `auto`,"
+        " out of line",
         "type far = ^array[] of uint32_t ctype: far_t;"
         + _argument(
-            "a : far, Dealloc; b : far, Dealloc[]; c : far, PhysicalCopy; d : far, NotDealloc"
+            "a : far, Dealloc; b : far, Dealloc[]; c : far, PhysicalCopy; d : far, NotDealloc;"
+            " e : far, Auto"
         ),
     ),
     Row(
         "Flags",
-        "`overwrite`, `auto` out of line",
+        "`overwrite` out of line, and `auto` on what goes out or on ports",
         f"type far = ^array[] of uint32_t ctype: far_t; {_argument('out a : far, Overwrite')}",
         R,
         "Overwrite is not generated",

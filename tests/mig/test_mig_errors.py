@@ -16,6 +16,7 @@ START = (
     "type port = MACH_MSG_TYPE_COPY_SEND;\n"
     "type bytes = array[*:4] of int;\n"
 )
+USED = "is used by the generated code"
 
 
 def errors(text: str) -> list[str]:
@@ -34,13 +35,70 @@ def errors(text: str) -> list[str]:
         ("routine r(n : int);", "5:11", "argument n isn't a proper request port"),
         ("simpleroutine r(p : port; out n : int);", "5:31", "SimpleRoutine r has OUT argument"),
         ("routine r(p : port; n : int; n : int);", "5:30", "argument n is declared twice"),
-        ("routine r(p : port; InP : int);", "5:21", "is used by the generated code"),
+        ("routine r(p : port; InP : int);", "5:21", USED),
+        ("routine r(p : port; msgh_used : bytes);", "5:21", USED),
+        ("routine r(p : port; msgh_shrink_2 : int);", "5:21", USED),
+        ("routine r(p : port; while : int);", "5:21", USED),
+        ("routine r(p : port; memcpy : int);", "5:21", USED),
+        ("type b = MACH_MSG_TYPE_BYTE; routine r(p : port; a : b; aPad : int);", "5:57", USED),
+        ("type s = c_string[*:8]; routine r(p : port; a : s; aOffset : int);", "5:52", USED),
+        ("routine r(p : port; int : bytes; n : int);", "5:21", USED),
+        ("routine r(p : port; port : port);", "5:21", USED),
+        ("serverprefix do_; routine r(p : port; do_r : int);", "5:39", USED),
+        (
+            "type t = int intran: x f(int) outtran: int g(x); routine r(p : port; f : t);",
+            "5:70",
+            USED,
+        ),
+        ("routine r(p : port; a : bytes; aCnt : int);", "5:32", "aCnt is declared twice"),
+        ("routine while(p : port);", "5:9", "routine name while is a word of C"),
+        ("type t = array[1] of port; routine r(p : port; a : t);", "5:48", "arrays of ports"),
+        ("type t = array[*:1] of port; routine r(p : port; a : t);", "5:50", "arrays of ports"),
+        ("type t = struct[2] of port; routine r(p : port; a : t);", "5:49", "structures of ports"),
+        (
+            "type f = ^array[] of int; type t = array[1] of f; routine r(p : port; a : t);",
+            "5:71",
+            "arrays of out-of-line data",
+        ),
+        (
+            "type z = struct[0] of int; type f = ^array[] of z; routine r(p : port; a : f);",
+            "5:72",
+            "the elements of the array have no size",
+        ),
+        (
+            "type b = MACH_MSG_TYPE_BIT; type t = array[*:16] of b; routine r(p : port; a : t);",
+            "5:76",
+            "not a whole number of bytes",
+        ),
+        (
+            "type s = c_string[*:8]; routine r(p : port; out a : s, CountInOut);",
+            "5:56",
+            "CountInOut of a string is not generated",
+        ),
+        (
+            "type t = array[*:500000000] of int; routine r(p : port; a : t; b : t; c : t);",
+            "5:45",
+            "the messages of r are too large to be sent",
+        ),
+        ("msgoption /etc/passwd;", "5:1", "this is no expression of C"),
+        ("waittime 5//6;", "5:1", "this is no expression of C"),
+        ("sendtime a-;", "5:1", "this is no expression of C"),
         ("routine r(p : port; inout b : bytes);", "5:27", "can't be InOut"),
         ("routine r(p : port; waittime w : port);", "5:30", "isn't a proper integer"),
         ("routine r(p : port; serveraudittoken t : int);", "5:38", "isn't a proper Token"),
         ("routine r(p : port);\nroutine r(p : port);", "6:9", "routine r is already declared"),
         ("routine r(p : port; c : int, retcode);", "5:30", "allowed only for SimpleRoutines"),
-        ("type a = array[0 - 1] of int;", "5:18", "out of range"),
+        ("type a = array[0 - 1] of int;", "5:16", "out of range: it must not be negative"),
+        ("type a = array[2147483647 + 1] of int;", "5:27", "out of range"),
+        ("type a = array[0 - 2147483647 - 1 + 9] of int;", "5:31", "out of range"),
+        ("type a = MACH_MSG_TYPE_INTEGER_32 | 0; routine r(p : a);", "5:50", "proper request port"),
+        (
+            "type a = MACH_MSG_TYPE_COPY_SEND | 0; routine r(p : port; q : a);",
+            "5:59",
+            "only a reply port can be received as 0",
+        ),
+        ("type a = 0 | MACH_MSG_TYPE_COPY_SEND;", "5:10", "a port can't be sent as data"),
+        ("function f(p : port) : int;", "5:10", "a function is not generated"),
         ("type a = array[1 / 0] of int;", "5:18", "division by zero"),
         ("type a = array[99999999999] of int;", "5:16", "number too large"),
         ("type a = array[2147483647] of int;", "5:10", "too large for any message"),

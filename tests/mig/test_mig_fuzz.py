@@ -1,7 +1,11 @@
-"""Whatever the input, the compiler ends in good time with output or with messages."""
+"""Whatever the input, the compiler ends in good time with output or with messages.
+
+``MIG_FUZZ_EXAMPLES`` says how many inputs to try, at random; ``make fuzz-mig`` sets it.
+"""
 
 from __future__ import annotations
 
+import os
 import time
 
 from hypothesis import HealthCheck, example, given, settings
@@ -13,8 +17,12 @@ from mig.emit.common import Names
 from mig.lexer import FLAGS, KEYWORDS
 from mig.types import SYMBOLS
 
+EXAMPLES = os.environ.get("MIG_FUZZ_EXAMPLES", "")
 BOUNDED = settings(
-    max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+    max_examples=int(EXAMPLES or 150),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=not EXAMPLES,
 )
 VALID = """subsystem fuzz 400; userprefix u_; serverprefix s_;
 type int = MACH_MSG_TYPE_INTEGER_32; type byte = MACH_MSG_TYPE_BYTE;

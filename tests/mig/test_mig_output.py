@@ -82,8 +82,9 @@ def test_exported_symbols_are_migs(tmp_path: Path) -> None:
         source = str(tmp_path / f"child_port{side}.c")
         parity.run(["cc", "-c", *include, source, "-o", object_file])
         listing = parity.run(["nm", "-g", "--defined-only", object_file])
-        found |= {line.split()[-1] for line in listing.splitlines()}
-    assert found == {
+        found |= {line.split()[-1] for line in listing.splitlines() if line.strip()}
+    # Mach-O has an underscore before every name that C has.
+    assert {name.removeprefix("_") if sys.platform == "darwin" else name for name in found} == {
         "child_port_check_in",
         "child_port_server",
         "child_port_server_routine",
@@ -107,6 +108,44 @@ def test_a_program_can_hook_every_message(tmp_path: Path) -> None:
     parity.run(["cc", *STRICT, *include, str(source), "-o", os.devnull])
 
 
+def test_a_port_named_by_what_arrives_has_its_disposition_from_the_sender(tmp_path: Path) -> None:
+    text = generate(INTERFACES["ports"].defs, tmp_path)
+    prototype = text["header"].split("kern_return_t ports_plain\n")[1].split(");")[0]
+    assert "mach_msg_type_name_t bPoly" in prototype
+    stub = text["user"].split("kern_return_t ports_plain\n")[1]
+    assert "InP->b.disposition = bPoly & 0xffu;" in stub
+    assert "bPoly" not in text["sheader"]
+
+
+SUPERSEDED = """#include <mach/std_types.defs>
+subsystem superseded 10;
+simpleroutine twice(a : mach_port_poly_t; requestport b : mach_port_t; waittime c : natural_t;
+  sendtime d : natural_t; msgoption e : integer_t; msgoption f : integer_t);
+"""
+
+
+def test_of_two_arguments_for_one_thing_the_last_holds(cc: str, tmp_path: Path) -> None:
+    (tmp_path / "superseded.defs").write_text(SUPERSEDED)
+    interface = parity.Interface("superseded", tmp_path / "superseded.defs", "", "")
+    parity.generate(parity.OURS, interface, tmp_path)
+    user = (tmp_path / "supersededUser.c").read_text()
+    assert "msgh_remote_port = b;" in user
+    assert "MACH_SEND_TIMEOUT|f," in user and "c, MACH_PORT_NULL" in user
+    include = [f"-I{parity.HEADERS}", f"-I{tmp_path}"]
+    for side in ("User", "Server"):
+        source = tmp_path / f"superseded{side}.c"
+        parity.run([cc, *STRICT, *include, str(source), "-o", os.devnull])
+
+
+def test_a_limit_in_the_source_puts_longer_messages_on_the_heap(tmp_path: Path) -> None:
+    text = INTERFACES["child_port"].defs.read_text()
+    for limit, on_heap in ((40, True), (400, False)):
+        defs = tmp_path / "limit.defs"
+        defs.write_text(text.replace("import", f"OnStackLimit {limit};\nimport", 1))
+        user = generate(defs, tmp_path / str(limit))["user"]
+        assert ("mig_user_allocate(sizeof(*Mess))" in user) is on_heap
+
+
 AWKWARD = """#include <mach/std_types.defs>
 subsystem awkward 10;
 type octets_t = array[*:9] of uint8_t;
@@ -114,7 +153,10 @@ type title_t = c_string[*:9];
 import "awkward_types.h";
 routine awkward(server : mach_port_t; inout count : int; received : title_t; start : octets_t;
   length : octets_t; out offered : octets_t, CountInOut; out value : title_t; out used : octets_t;
-  routine_ : uint64_t; in_ : octets_t; size : uint64_t);
+  routine_ : uint64_t; in_ : octets_t; size : uint64_t; Body : octets_t;
+  msgh_shrinks : octets_t; aPad : uint8_t; int32_t : int32_t);
+msgoption MACH_SEND_MSG; waittime 100-1;
+routine awkward_too(server : mach_port_t; awkward_too_ : int);
 """
 
 

@@ -1,6 +1,7 @@
 /*
  * What mach_linux adds to Apple's API: waiting on ports and descriptors together (on macOS a kqueue
- * with EVFILT_MACHPORT does this), and what the Linux kernel refused.
+ * with EVFILT_MACHPORT does this), looking a service up without waiting longer than one wants, and
+ * what the Linux kernel refused.
  */
 #ifndef MACH_LINUX_H
 #define MACH_LINUX_H
@@ -35,6 +36,20 @@ mach_msg_return_t mach_linux_wait(mach_port_name_t name, struct pollfd *extra, u
  * KERN_RESOURCE_SHORTAGE.
  */
 kern_return_t mach_linux_port_fd(mach_port_name_t name, int *fd);
+
+/*
+ * bootstrap_look_up() in two steps, neither of which blocks. Who serves a name answers, and is a
+ * process that may be stopped; bootstrap_look_up() gives it up after ten seconds.
+ *
+ * The first asks: *fd, which is the caller's to close, polls readable once there is an answer or
+ * will be none. Fails as bootstrap_look_up() does, and with MACH_SEND_TIMED_OUT if more ask than
+ * wait for an answer at a time: try again later.
+ *
+ * The second takes the answer, as bootstrap_look_up() gives it; MACH_RCV_TIMED_OUT if there is none
+ * yet. It leaves fd open.
+ */
+kern_return_t mach_linux_look_up_begin(const char *service_name, int *fd);
+kern_return_t mach_linux_look_up_end(int fd, mach_port_t *sp);
 
 /*
  * What this kernel or its sandbox lacks that Mach ports cannot do without, in a line; NULL when

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from .._child_port import Cancelled, MachError, PeerGone
 from . import demo, doctor, ledger, look_up, run, serve
-from ._output import PROGRAM, print_error
+from ._output import PROGRAM, die_of_interrupt, print_error
 
 FAILED = 1
 """The exit status when a command could not do what it is for; 2 is for a usage error."""
@@ -56,6 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(given, argparse.Namespace(program=program))
     try:
         return int(options.execute(options, options.parser))
+    except KeyboardInterrupt:
+        if options.command == run.NAME:
+            raise  # the program's, and the interpreter's to show
+        return die_of_interrupt()
     except (MachError, PeerGone, Cancelled) as error:
         print_error(options.command, str(error))
         return FAILED

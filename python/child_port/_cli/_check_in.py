@@ -12,10 +12,12 @@ from ..bootstrap import look_up
 from ._output import print_error
 
 
-def _right(what: str) -> SendRight | None:
+def _right(what: str, deadline: Deadline) -> SendRight | None:
     if what == "task":
         return task_self()
-    return None if what == "none" else look_up(what.partition(":")[2])
+    if what == "none":
+        return None
+    return look_up(what.partition(":")[2], timeout=deadline.left())
 
 
 def check_in(rights: Sequence[str], timeout: float) -> bool:
@@ -23,7 +25,7 @@ def check_in(rights: Sequence[str], timeout: float) -> bool:
     deadline = Deadline(timeout)
     try:
         for what in rights:
-            right = _right(what)
+            right = _right(what, deadline)
             try:
                 check_in_to_parent(right, timeout=deadline.left())
             finally:

@@ -19,7 +19,9 @@ from .._server import Server
 from .._spawn import Popen, Transport
 
 _DEADLINE_S = 20.0
+# Where each right takes some, and where only each child does.
 _FEW_DESCRIPTORS = 256
+_FEW_FOR_CHILDREN = 32
 
 # A program that fails in any other way says so on its standard error.
 _EXPECTED = (MachError, PeerGone, HandshakeError, OSError, ValueError)
@@ -70,7 +72,8 @@ def _descriptors() -> Finding:
     shown = "no limit" if soft == resource.RLIM_INFINITY else f"{soft}"
     most = "no limit" if hard == resource.RLIM_INFINITY else f"{hard}"
     detail = f"{used} open, limit {shown}, which this process may raise to {most}"
-    if soft != resource.RLIM_INFINITY and soft - used < _FEW_DESCRIPTORS:
+    few = _FEW_DESCRIPTORS if _child_port.PLATFORM == "linux" else _FEW_FOR_CHILDREN
+    if soft != resource.RLIM_INFINITY and soft - used < few:
         return Finding(
             what,
             "warning",

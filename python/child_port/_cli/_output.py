@@ -6,7 +6,9 @@ import argparse
 import json
 import math
 import os
+import signal
 import sys
+from contextlib import suppress
 from typing import TextIO
 
 PROGRAM = "python -m child_port"
@@ -65,3 +67,12 @@ def number_of(text: str, *, least: int, most: int) -> int:
     if not least <= value <= most:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} to {most}")
     return value
+
+
+def die_of_interrupt() -> int:
+    """End as Ctrl-C ends a process, which is what a shell looks at, and without a traceback."""
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGINT)
+    return 128 + signal.SIGINT

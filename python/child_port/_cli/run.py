@@ -23,7 +23,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from ._output import seconds, service_name
+from ._output import die_of_interrupt, seconds, service_name
 
 NAME = "run"
 HELP = "run a Python program, with its check-in with the parent done"
@@ -93,6 +93,9 @@ def execute(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int
         program = _program.find(options.program)
     except _program.ProgramError as error:
         parser.error(str(error))
-    if not _check_in.check_in(options.rights or ["task"], options.timeout):
-        return CHECK_IN_FAILED
+    try:
+        if not _check_in.check_in(options.rights or ["task"], options.timeout):
+            return CHECK_IN_FAILED
+    except KeyboardInterrupt:
+        return die_of_interrupt()
     return _program.run(program)

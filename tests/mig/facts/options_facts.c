@@ -52,7 +52,6 @@ PLAIN(options_send, 4) PLAIN(options_send_post, 5) PLAIN(options_option, 6)
     return 0;
 }
 PLAIN(options_send_argument, 9)
-PLAIN(options_simple_code, 10)
 kern_return_t do_options_complex_code(port_t s, kern_return_t code, port_t a,
                                       mach_msg_type_name_t how, bytes_t b,
                                       mach_msg_type_number_t bn, uint64_t n, audit_token_t who)
@@ -161,10 +160,6 @@ static kern_return_t send_argument(void)
 {
     return call_options_send_argument(0x907, 88, 3);
 }
-static kern_return_t simple_code(void)
-{
-    return call_options_simple_code(0x907, 3);
-}
 static kern_return_t complex_code_0(void)
 {
     return call_options_complex_code(0x907, 0, 0xa03, 20, bytes, 5, 0x0102030405060708ULL);
@@ -221,7 +216,6 @@ int main(void)
 {
     SZ(__Request__options_plain_t);
     SZ(__Reply__options_plain_t);
-    SZ(__Request__options_simple_code_t);
     SZ(__Request__options_complex_code_t);
     SZ(__Request__options_trailer_t);
     SZ(__Reply__options_reply_trailer_t);
@@ -244,7 +238,6 @@ int main(void)
     EXCHANGE(option_post);
     EXCHANGE(arguments);
     EXCHANGE(send_argument);
-    EXCHANGE(simple_code);
     EXCHANGE(complex_code_0);
     EXCHANGE(complex_code_9);
     EXCHANGE(trailer);

@@ -106,6 +106,16 @@ kern_return_t do_outofline_only(port_t s, block_t c)
     SAW_WHICH(c);
     return 0;
 }
+kern_return_t do_outofline_auto(port_t s, longs_t a, count_t an, block_t b, int n)
+{
+    MARK(7);
+    SAW(s);
+    SAW_WHICH(a);
+    SAW(an);
+    SAW_WHICH(b);
+    SAW(n);
+    return n == 7 ? 44 : 0;
+}
 static kern_return_t in(void)
 {
     return outofline_in(0x907, bytes, 16, longs, 8, block, 5);
@@ -171,6 +181,10 @@ static kern_return_t only(void)
 {
     return outofline_only(0x907, block);
 }
+static kern_return_t auto_freed(void)
+{
+    return outofline_auto(0x907, longs, 8, block, 5);
+}
 int main(void)
 {
     SZ(__Request__outofline_in_t);
@@ -184,6 +198,7 @@ int main(void)
     SZ(__Request__outofline_order_t);
     SZ(__Request__outofline_only_t);
     SZ(__Reply__outofline_only_t);
+    SZ(__Request__outofline_auto_t);
     OFF(__Request__outofline_in_t, b);
     OFF(__Request__outofline_in_t, NDR);
     OFF(__Request__outofline_in_t, aCnt);
@@ -208,5 +223,6 @@ int main(void)
     EXCHANGE(ports_freed);
     EXCHANGE(order);
     EXCHANGE(only);
+    EXCHANGE(auto_freed);
     return 0;
 }

@@ -96,6 +96,23 @@ kern_return_t do_ports_reply_poly(port_t s, port_t answer, how_t how)
     SAW(how);
     return 0;
 }
+kern_return_t do_ports_plain(port_t s, port_t a, port_t b, port_t c, port_t d, how_t dp, port_t *e,
+                             how_t *ep, port_t *f, how_t *fp)
+{
+    MARK(10);
+    SAW(s);
+    SAW(a);
+    SAW(b);
+    SAW(c);
+    SAW(d);
+    SAW(dp);
+    SAW(*f);
+    *e = 0x77;
+    *ep = 20;
+    *f ^= 1;
+    *fp = 19;
+    return 0;
+}
 static kern_return_t in(void)
 {
     return ports_in(0x907, 0xa03, 0xb03, 0xc03, 0xd03, 0xe03, 0xf03, 5, 0x1003);
@@ -172,6 +189,14 @@ static kern_return_t reply_poly(void)
 {
     return ports_reply_poly(0x907, 0x1903, 21);
 }
+static kern_return_t plain(void)
+{
+    port_t e = 0, f = 0xf03;
+    kern_return_t rc = ports_plain(0x907, 19, 0xa03, 20, 0xb03, 18, 0xc03, 16, 0xd03, 17, &e, &f, 19);
+    GOT(e);
+    GOT(f);
+    return rc;
+}
 int main(void)
 {
     SZ(__Request__ports_in_t);
@@ -189,6 +214,8 @@ int main(void)
     SZ(__Reply__ports_reply_user_t);
     SZ(__Request__ports_reply_server_t);
     SZ(__Request__ports_reply_poly_t);
+    SZ(__Request__ports_plain_t);
+    SZ(__Reply__ports_plain_t);
     OFF(__Request__ports_in_t, a);
     OFF(__Request__ports_in_t, f);
     OFF(__Request__ports_in_t, NDR);
@@ -211,5 +238,6 @@ int main(void)
     EXCHANGE(reply_user);
     EXCHANGE(reply_server);
     EXCHANGE(reply_poly);
+    EXCHANGE(plain);
     return 0;
 }
