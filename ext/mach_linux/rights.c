@@ -96,9 +96,10 @@ static kern_return_t copyin_receive(struct ml_entry *e, struct ml_right *right,
     struct ml_port *p = e->port;
     if (p->receiver == NULL)
         return KERN_INVALID_RIGHT;
-    /* Whoever keeps send references becomes a sender like any other. */
+    /* Whoever keeps send references becomes a sender like any other, and so does a message that has
+     * one: besides the name and the receiver only messages refer to the port. */
     struct ml_live *live = NULL;
-    if (e->urefs != 0 && p->live < 0) {
+    if ((e->urefs != 0 || p->refs > 2) && p->live < 0) {
         live = ml_receiver_live(p->receiver);
         p->live = live == NULL ? -1 : fcntl(live->fd, F_DUPFD_CLOEXEC, 0);
         if (live != NULL && p->live < 0)

@@ -116,6 +116,33 @@ CASE(a_large_message_that_was_put_back_moves_with_its_port)
     }
 }
 
+CASE(the_last_send_right_and_the_receive_right_go_in_one_message_in_either_order)
+{
+    const mach_msg_type_name_t orders[2][2] = {{MOVE_SEND, MOVE_RECEIVE},
+                                               {MOVE_RECEIVE, MOVE_SEND}};
+    for (int i = 0; i < 2; i++) {
+        mach_port_t to = make_port(), port = make_port_with_sends(1);
+        struct letter letter;
+        tap_about("order %d", i);
+        NEED_OK(post(port, COPY_SEND, 8));
+        letter_to(&letter, to, MAKE_SEND, 1);
+        letter_right(&letter, port, orders[i][0]);
+        letter_right(&letter, port, orders[i][1]);
+        IS_OK(letter_send(&letter, NOW));
+        IS(is_gone(port), 1);
+        take(&letter, to);
+        IS(letter.ports[0].name, letter.ports[1].name);
+        IS(type_of(letter.ports[0].name), MACH_PORT_TYPE_SEND_RECEIVE);
+        IS(refs(letter.ports[0].name, MACH_PORT_RIGHT_SEND), 1);
+        IS(take_id(letter.ports[0].name), 8);
+        mach_port_t notify = make_port();
+        request(letter.ports[0].name, MACH_NOTIFY_NO_SENDERS, 0, notify);
+        IS(is_empty(notify), 1);
+        IS_OK(mach_port_deallocate(TASK, letter.ports[0].name));
+        take_notification(notify, MACH_NOTIFY_NO_SENDERS);
+    }
+}
+
 /* ---- forks ---- */
 
 static void live_on(mach_port_t home)
