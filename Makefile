@@ -36,7 +36,8 @@ help:
 	@echo 'make bench-scaling  what a message costs among up to 10,000 ports (BENCH_ARGS=--write)'
 	@echo 'make fuzz           the packet decoder under libFuzzer (FUZZ_SECONDS=60, FUZZ_CC=clang)'
 	@echo 'make fuzz-mig       the MIG compiler on random interfaces (MIG_FUZZ_EXAMPLES=1000)'
-	@echo 'make lint           ruff, clang-format, clang-tidy, mypy, stubtest, and the linters of the workflows'
+	@echo 'make lint           ruff, clang-format, clang-tidy, mypy, stubtest, compilers, and the linters of the workflows'
+	@echo 'make warnings       mach_linux by gcc and clang, every warning an error (a part of lint)'
 	@echo 'make format         rewrite to the house style'
 	@echo 'make mach-check     the conformance suite of the Mach API, in C'
 	@echo 'make mach-check-musl the same with musl, statically linked'
@@ -82,11 +83,24 @@ lint: $(VENV)/built
 	$(PY) -m ruff format --check .
 	$(VENV)/bin/clang-format --dry-run -Werror $(C_FILES)
 	$(PY) -m tools.tidy
+	$(MAKE) warnings
 	$(PY) -m mypy
 	$(PY) -m mypy.stubtest child_port --mypy-config-file pyproject.toml \
 	    --allowlist tools/stubtest_allowlist.txt --ignore-unused-allowlist
 	$(VENV)/bin/actionlint -shellcheck= -pyflakes= .github/workflows/*.yml
 	$(VENV)/bin/zizmor --quiet --offline --persona pedantic .github/workflows
+
+# mach_linux by itself, by gcc and by clang, each its own warnings; clang is ziglang's where there is none.
+# The tests have theirs in tests/mach/Makefile and tests/mach_unit.
+WARN := -O2 -Werror
+ifeq ($(UNAME),Linux)
+warnings: $(VENV)/tools
+	$(MAKE) -s -C ext/mach_linux BUILD=../../build/warnings/gcc CC=gcc CFLAGS='$(WARN)'
+	if command -v clang > /dev/null; then clang=clang; else clang='../../$(PY) -m ziglang cc'; fi; \
+	$(MAKE) -s -C ext/mach_linux BUILD=../../build/warnings/clang CC="$$clang" CFLAGS='$(WARN)'
+else
+warnings:
+endif
 
 format: $(VENV)/tools
 	$(PY) -m ruff check --fix .
@@ -116,7 +130,7 @@ TSAN := -O1 -g -fsanitize=thread
 # Those in which threads meet. (That memory is gone once it is freed cannot be asked where the sanitizer's
 # own threads map memory of theirs.)
 TSAN_SUITES := threads fork interrupts receive notifications notification_delivery sets order \
-    send_once server reply_port bootstrap descriptors destination
+    send_once server reply_port bootstrap descriptors destination meanwhile
 # CPython is not instrumented, so its own races are not seen; its lock is, as any other.
 TSAN_TESTS := $(addprefix tests/,test_concurrency.py test_ext_rights.py test_ext_check_in.py \
     test_ext_server.py test_messages.py test_notifications.py test_port_set.py test_server.py)
@@ -242,5 +256,5 @@ clean:
 	rm -rf $(VENV) build dist python/*.egg-info
 	find python -name '*.so' -exec rm -f {} +
 
-.PHONY: help demo test fuzz fuzz-mig test-asan test-tsan bench bench-scaling lint format mig-parity header-parity sdk-parity mach-check mach-check-musl cross-macos test-macos-binary docs readme build \
+.PHONY: help demo test fuzz fuzz-mig test-asan test-tsan bench bench-scaling lint warnings format mig-parity header-parity sdk-parity mach-check mach-check-musl cross-macos test-macos-binary docs readme build \
     sdist wheels sbom version clean

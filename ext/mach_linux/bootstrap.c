@@ -4,13 +4,16 @@
  * Each service is a listening Unix socket in a directory that only its user can reach, under the
  * SHA-256 of its name (a socket's path is short). Whoever connects is sent one packet with a send
  * right, by the watcher's thread, so that a busy server answers too. A name that a dead process has
- * left behind is found out by connecting, under the directory's lock, and taken over.
+ * left behind is found out under the directory's lock, and taken over; others are swept up on the
+ * way.
  *
  * The registry holds a reference to the service's port; when the port dies the socket goes. The
  * sockets are the process's own: a forked child closes them.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +23,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <mach/mach.h>
@@ -165,8 +169,10 @@ static void somebody_looks_up(uint64_t watch, void *context, struct ml_garbage *
     struct service *s = context;
     (void)watch;
     int connection = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (connection < 0)
+    if (connection < 0) {
+        ml_watch_pause(); /* without a descriptor for it: it waits until there is one */
         return;
+    }
     /* A receive right that was moved away is answered for by its new owner, if at all. */
     if (s->port->receiver != NULL)
         answer(connection, s, g);
@@ -220,6 +226,17 @@ void ml_bootstrap_reset_in_child(struct ml_garbage *g)
     }
 }
 
+/* A process that ends takes its names along. (exit() may have been called with the lock held, out
+ * of a signal handler.) */
+__attribute__((destructor)) static void remove_names(void)
+{
+    if (!ml_try_lock())
+        return;
+    for (const struct service *s = services; s != NULL; s = s->next)
+        (void)unlink(s->address.sun_path);
+    ml_unlock();
+}
+
 /* --- check-in -------------------------------------------------------------------------------- */
 
 static int connect_to(const struct sockaddr_un *address)
@@ -236,16 +253,69 @@ static int connect_to(const struct sockaddr_un *address)
     return fd;
 }
 
+/* Is somebody bound to the address? EPROTOTYPE: yes; ECONNREFUSED: it was left behind. Asked with a
+ * socket of another type, so that a service is not troubled with it. */
+static int probe(const struct sockaddr_un *address)
+{
+    int error = 0, fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return errno;
+    if (connect(fd, (const struct sockaddr *)address, sizeof *address) != 0)
+        error = errno;
+    close(fd);
+    return error;
+}
+
+/* How many names a check-in looks at that others may have left behind: more than it adds. */
+#define SWEEP 8u
+
+/* Removes a name of the directory, which is locked, if nobody listens there. */
+static void sweep_one(int directory, const char *path, const char *name)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t room = sizeof address.sun_path;
+    int n = snprintf(address.sun_path, room, "%s/%s", path, name);
+    if (name[0] != '.' && n > 0 && (size_t)n < room && probe(&address) == ECONNREFUSED)
+        (void)unlinkat(directory, name, 0);
+}
+
+/* A process that is killed leaves its names behind, and only for a name that is wanted again would
+ * anybody notice. Looks at a few, from anywhere in the directory. */
+static void sweep(int directory, const char *path)
+{
+    struct timespec now;
+    unsigned count = 0, looked = 0;
+    int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *list = copy < 0 ? NULL : fdopendir(copy);
+
+    if (list == NULL) {
+        if (copy >= 0)
+            close(copy);
+        return;
+    }
+    while (readdir(list) != NULL)
+        count++;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    unsigned skip = count > SWEEP ? (unsigned)now.tv_nsec % (count - SWEEP) : 0;
+    rewinddir(list);
+    for (struct dirent *entry; looked < SWEEP && (entry = readdir(list)) != NULL;) {
+        if (skip != 0) {
+            skip--;
+            continue;
+        }
+        sweep_one(directory, path, entry->d_name);
+        looked++;
+    }
+    closedir(list);
+}
+
 /* Listens at the address, which is locked, if nobody else does. */
 static kern_return_t listen_at(const struct sockaddr_un *address, int *listener)
 {
-    int probe = connect_to(address);
-    if (probe >= 0 || errno == EAGAIN) {
-        if (probe >= 0)
-            close(probe);
+    int found = probe(address);
+    if (found == EPROTOTYPE)
         return BOOTSTRAP_SERVICE_ACTIVE;
-    }
-    if (errno == ECONNREFUSED)
+    if (found == ECONNREFUSED)
         (void)unlink(address->sun_path); /* left by a process that died */
     *listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (*listener < 0) {
@@ -261,12 +331,20 @@ static kern_return_t listen_at(const struct sockaddr_un *address, int *listener)
     return KERN_SUCCESS;
 }
 
+/* Gives the name up again. In this order: as soon as nobody listens the file is somebody else's to
+ * replace. */
+static void stop_listening(const struct sockaddr_un *address, int listener)
+{
+    (void)unlink(address->sun_path);
+    close(listener);
+}
+
 /* Serves a port under the address from now on; takes the listener. */
 static kern_return_t serve(const struct sockaddr_un *address, int listener, mach_port_name_t name)
 {
     struct service *s = malloc(sizeof *s);
     if (s == NULL) {
-        close(listener);
+        stop_listening(address, listener);
         return BOOTSTRAP_NO_MEMORY;
     }
     *s = (struct service){.listener = listener, .address = *address};
@@ -285,7 +363,7 @@ static kern_return_t serve(const struct sockaddr_un *address, int listener, mach
     }
     ml_unlock();
     if (!ok) {
-        close(listener);
+        stop_listening(address, listener);
         free(s);
     }
     return ok ? KERN_SUCCESS : BOOTSTRAP_NO_MEMORY;
@@ -294,6 +372,7 @@ static kern_return_t serve(const struct sockaddr_un *address, int listener, mach
 kern_return_t bootstrap_check_in(mach_port_t bp, const name_t service_name, mach_port_t *sp)
 {
     struct sockaddr_un address;
+    char path[sizeof address.sun_path];
     int directory, listener = -1;
 
     (void)bp;
@@ -304,18 +383,19 @@ kern_return_t bootstrap_check_in(mach_port_t bp, const name_t service_name, mach
     while (flock(directory, LOCK_EX) != 0 && errno == EINTR)
         continue;
     kr = listen_at(&address, &listener);
+    memcpy(path, address.sun_path, sizeof path);
+    sweep(directory, dirname(path));
     close(directory); /* unlocks */
     if (kr != KERN_SUCCESS)
         return kr;
     kr = mach_port_allocate(mach_task_self(), MACH_PORT_RIGHT_RECEIVE, sp);
     if (kr != KERN_SUCCESS) {
-        close(listener);
+        stop_listening(&address, listener);
         kr = BOOTSTRAP_NO_MEMORY;
     } else {
         kr = serve(&address, listener, *sp);
     }
     if (kr != KERN_SUCCESS) {
-        (void)unlink(address.sun_path);
         if (*sp != MACH_PORT_NULL)
             (void)mach_port_destroy(mach_task_self(), *sp);
         *sp = MACH_PORT_NULL;

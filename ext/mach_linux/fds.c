@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "fds.h"
+#include "forks.h"
 #include "refusal.h"
 
 #ifndef SO_NETNS_COOKIE
@@ -30,14 +31,19 @@ void ml_garbage_add(struct ml_garbage *g, int fd)
         return;
     if (g->n == ML_GARBAGE_MAX)
         ml_garbage_flush(g);
+    if (g->n == 0)
+        ml_unowned_begin();
     g->fds[g->n++] = fd;
 }
 
 void ml_garbage_flush(struct ml_garbage *g)
 {
+    if (g->n == 0)
+        return;
     for (unsigned i = 0; i < g->n; i++)
         close(g->fds[i]);
     g->n = 0;
+    ml_unowned_end();
 }
 
 static int socket_domain(int fd)

@@ -72,14 +72,13 @@ static void port_hung_up(uint64_t watch, void *context, struct ml_garbage *g)
     struct ml_entry *e = ml_entry_at((uint32_t)(uintptr_t)context);
     if (e->request == NULL || e->request->watch != watch)
         return;
-    if (e->port != NULL && e->port->receiver != NULL) {
-        /* The receive right has come here since; somebody only shut the sending end down. */
+    if (e->kind == ML_RESERVED || e->port->receiver != NULL) {
+        /* In a message that may come back: it would be told again and again until then. Or the
+         * receive right has come here since, and somebody only shut the sending end down. */
         ml_watch_remove(watch);
         e->request->watch = 0;
         return;
     }
-    if (e->kind == ML_RESERVED)
-        return; /* in a message that may come back; the next look at the name will tell */
     ml_entry_die(e, g);
 }
 
@@ -91,6 +90,12 @@ static bool watch_port(struct ml_entry *e)
         e->request->watch = ml_watch_add(e->port->tx, events, port_hung_up,
                                          (void *)(uintptr_t)(ml_entry_name(e) >> 8));
     return e->request->watch != 0;
+}
+
+void ml_notify_name_back(struct ml_entry *e)
+{
+    if (e->request != NULL && e->port->receiver == NULL)
+        (void)watch_port(e);
 }
 
 bool ml_notify_receiver_leaves(struct ml_entry *e)
@@ -139,23 +144,11 @@ static void forget_watches(struct ml_receiver *r)
     }
 }
 
-/* Closes the pipes that nobody holds any more; are there senders left? */
 static bool has_senders(struct ml_port *p, struct ml_garbage *g)
 {
-    struct ml_receiver *r = p->receiver;
-    struct ml_entry *e = ml_port_entry(p);
-    unsigned kept = 0;
-
-    for (unsigned i = 0; i < r->n_generations; i++) {
-        if (ml_fd_hung_up(r->generations[i].read_end)) {
-            ml_watch_remove(r->generations[i].watch);
-            ml_garbage_add(g, r->generations[i].read_end);
-        } else {
-            r->generations[kept++] = r->generations[i];
-        }
-    }
-    r->n_generations = kept;
-    return kept != 0 || (e != NULL && e->urefs != 0);
+    const struct ml_entry *e = ml_port_entry(p);
+    ml_receiver_prune(p->receiver, g);
+    return p->receiver->n_generations != 0 || (e != NULL && e->urefs != 0);
 }
 
 void ml_notify_senders_changed(struct ml_port *p, struct ml_garbage *g)

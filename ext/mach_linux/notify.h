@@ -15,6 +15,8 @@
 /* What happened to the name that e still stands for. */
 void ml_notify_name_deleted(struct ml_entry *e, struct ml_garbage *g);
 void ml_notify_name_died(struct ml_entry *e, struct ml_garbage *g);
+/* Its right was in a message, and is back. */
+void ml_notify_name_back(struct ml_entry *e);
 
 /* The receive right is about to leave a name that keeps send references. False, with a reason:
  * whoever asked to be told of its death could not be. */

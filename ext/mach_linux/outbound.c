@@ -154,6 +154,7 @@ mach_msg_return_t ml_outbound_open(struct ml_outbound *out, const mach_msg_heade
     out->n_rights = out->n_pieces = out->n_fds = out->garbage.n = 0;
     out->fds = out->few_fds;
     out->file = out->chain = -1;
+    out->copies = NULL;
     out->count = out->n_named = out->n_arrays = 0;
     out->extra = 0;
     out->memory = false;
@@ -163,6 +164,15 @@ mach_msg_return_t ml_outbound_open(struct ml_outbound *out, const mach_msg_heade
     if (out->extra > ML_EXTRA_MAX || size > ML_EXTRA_MAX)
         return MACH_SEND_TOO_LARGE;
     return lay_out(out, m, size) ? MACH_MSG_SUCCESS : MACH_SEND_NO_BUFFER;
+}
+
+/* Of those that have not been handed over. */
+static void free_copies(struct ml_outbound *out)
+{
+    for (uint32_t i = 0; i < out->count; i++)
+        (void)vm_deallocate(mach_task_self(), (vm_address_t)out->copies[i].iov_base,
+                            out->copies[i].iov_len);
+    free(out->copies);
 }
 
 void ml_outbound_close(struct ml_outbound *out)
@@ -179,6 +189,45 @@ void ml_outbound_close(struct ml_outbound *out)
     if (out->rights != out->few_rights)
         free(out->rights);
     free(out->carries);
+    if (out->copies != NULL)
+        free_copies(out);
+}
+
+/* --- those that have rights ------------------------------------------------------------------- */
+
+/* All that are being sent, so that a forked child finds what it has inherited. The space's lock
+ * guards the list. */
+static struct ml_outbound *sending;
+
+static void list_add(struct ml_outbound *out)
+{
+    out->previous = NULL;
+    out->next = sending;
+    if (sending != NULL)
+        sending->previous = out;
+    sending = out;
+}
+
+static void list_remove(struct ml_outbound *out)
+{
+    if (out->previous != NULL)
+        out->previous->next = out->next;
+    else
+        sending = out->next;
+    if (out->next != NULL)
+        out->next->previous = out->previous;
+}
+
+void ml_outbound_abandon(struct ml_garbage *g)
+{
+    for (; sending != NULL; sending = sending->next) {
+        ml_right_abandon(&sending->destination, g);
+        ml_right_abandon(&sending->reply, g);
+        for (uint32_t i = 0; i < sending->n_rights; i++)
+            ml_right_abandon(&sending->rights[i], g);
+        ml_garbage_add(g, sending->file);
+        ml_garbage_add(g, sending->chain);
+    }
 }
 
 /* --- copy-in of the header ------------------------------------------------------------------- */
@@ -443,6 +492,7 @@ mach_msg_return_t ml_outbound_copyin(struct ml_outbound *out, const mach_msg_hea
     mach_msg_return_t mr = copyin_header(out, m);
     if (mr != MACH_MSG_SUCCESS)
         return mr;
+    list_add(out);
     if (dead_already(out, m)) {
         ml_outbound_end(out, ml_right_undo);
         return MACH_SEND_INVALID_DEST;
@@ -469,27 +519,6 @@ mach_msg_return_t ml_outbound_copyin(struct ml_outbound *out, const mach_msg_hea
 
 /* --- as a memory file ------------------------------------------------------------------------ */
 
-static mach_msg_return_t write_file(int file, const struct ml_outbound *out)
-{
-    for (uint32_t i = 0; i < out->n_pieces; i++) {
-        const uint8_t *at = out->pieces[i].iov_base;
-        for (size_t left = out->pieces[i].iov_len; left != 0;) {
-            ssize_t n = write(file, at, left);
-            if (n < 0 && errno == EINTR)
-                continue;
-            if (n <= 0 && errno == EFAULT)
-                return MACH_SEND_INVALID_MEMORY;
-            if (n <= 0) {
-                ml_refused("write to a memory file", errno);
-                return MACH_SEND_NO_BUFFER;
-            }
-            at += n;
-            left -= (size_t)n;
-        }
-    }
-    return MACH_MSG_SUCCESS;
-}
-
 bool ml_outbound_is_long(const struct ml_outbound *out)
 {
     size_t total = 0;
@@ -500,51 +529,66 @@ bool ml_outbound_is_long(const struct ml_outbound *out)
 
 mach_msg_return_t ml_outbound_spill(struct ml_outbound *out)
 {
-    int file = memfd_create("mach-message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (file < 0) {
-        ml_refused("memfd_create", errno);
-        return MACH_SEND_NO_BUFFER;
-    }
-    mach_msg_return_t mr = write_file(file, out);
-    if (mr == MACH_MSG_SUCCESS && fcntl(file, F_ADD_SEALS, ML_SEALS) != 0) {
-        ml_refused("fcntl(F_ADD_SEALS)", errno);
-        mr = MACH_SEND_NO_BUFFER;
-    }
-    if (mr != MACH_MSG_SUCCESS) {
-        ml_garbage_add(&out->garbage, file);
-        return mr;
-    }
+    int file = ml_packet_file(out->pieces, out->n_pieces);
+    if (file < 0)
+        return errno == EFAULT ? MACH_SEND_INVALID_MEMORY : MACH_SEND_NO_BUFFER;
     /* The packet itself is then the two headers; the file has everything, these included. */
     ((struct ml_wire *)(void *)out->head)->flags |= ML_WIRE_MEMFD;
     out->pieces[0] = (struct iovec){out->head, sizeof(struct ml_wire) + sizeof(mach_msg_header_t)};
     out->n_pieces = 1;
-    out->fds[out->n_fds++] = out->file = file;
-    return mr;
+    ml_lock();
+    out->file = file;
+    ml_unlock();
+    out->fds[out->n_fds++] = file;
+    return MACH_MSG_SUCCESS;
 }
 
 /* --- afterwards ------------------------------------------------------------------------------ */
 
 void ml_outbound_end(struct ml_outbound *out, ml_right_end end)
 {
+    list_remove(out);
     for (uint32_t i = out->n_rights; i-- > 0;)
         end(&out->rights[i], &out->garbage);
     end(&out->destination, &out->garbage);
     end(&out->reply, &out->garbage);
 }
 
-static void hand_back_memory(uint8_t *at)
+mach_msg_return_t ml_outbound_copy_memory(struct ml_outbound *out, const mach_msg_header_t *m,
+                                          mach_msg_return_t mr)
+{
+    const uint8_t *at = first_descriptor(m);
+
+    out->copies = calloc(out->count, sizeof *out->copies);
+    if (out->copies == NULL)
+        return MACH_SEND_NO_BUFFER;
+    for (uint32_t i = 0; i < out->count; i++, at += ml_descriptor_size(at)) {
+        mach_msg_ool_descriptor_t d;
+        if (ml_descriptor_type(at) != MACH_MSG_OOL_DESCRIPTOR)
+            continue;
+        memcpy(&d, at, sizeof d);
+        void *copy = ml_vm_allocate(d.size);
+        if (copy == NULL && d.size != 0)
+            return MACH_SEND_NO_BUFFER;
+        out->copies[i] = (struct iovec){copy, d.size};
+        if (!ml_vm_read(copy, d.address, d.size))
+            return MACH_SEND_INVALID_MEMORY;
+    }
+    return mr;
+}
+
+static void hand_back_memory(uint8_t *at, struct iovec *copy)
 {
     mach_msg_ool_descriptor_t d;
     memcpy(&d, at, sizeof d);
-    void *copy = ml_vm_allocate(d.size);
-    if (copy != NULL)
-        memcpy(copy, d.address, d.size);
     if (d.deallocate)
         (void)vm_deallocate(mach_task_self(), (vm_address_t)d.address, d.size);
-    d.address = copy;
+    d.address = copy->iov_base;
+    d.size = (mach_msg_size_t)copy->iov_len;
     d.copy = MACH_MSG_VIRTUAL_COPY;
     d.deallocate = 1;
     memcpy(at, &d, sizeof d);
+    *copy = (struct iovec){NULL, 0}; /* the sender's now */
 }
 
 static void hand_back_array(struct ml_outbound *out, uint8_t *at, uint32_t *next)
@@ -579,12 +623,13 @@ void ml_outbound_pseudo_receive(struct ml_outbound *out, mach_msg_header_t *m)
     mach_msg_type_name_t local = ml_disposition_arrived(MACH_MSGH_BITS_LOCAL(m->msgh_bits));
     uint8_t *at = (uint8_t *)(m + 1) + sizeof(mach_msg_body_t);
 
+    list_remove(out);
     m->msgh_remote_port = ml_copyout(&out->destination, &full, &out->garbage);
     m->msgh_local_port = ml_copyout(&out->reply, &full, &out->garbage);
     m->msgh_bits = bits | MACH_MSGH_BITS(remote, local);
     for (uint32_t i = 0, next = 0; i < out->count; i++, at += ml_descriptor_size(at)) {
         if (ml_descriptor_type(at) == MACH_MSG_OOL_DESCRIPTOR) {
-            hand_back_memory(at);
+            hand_back_memory(at, &out->copies[i]);
         } else if (ml_descriptor_type(at) == MACH_MSG_OOL_PORTS_DESCRIPTOR) {
             hand_back_array(out, at, &next);
         } else {

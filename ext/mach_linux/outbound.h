@@ -36,8 +36,11 @@ struct ml_outbound {
     int *fds;         /* few_fds, or on the heap: then they go in a chain */
     int few_fds[ML_FDS_MAX];
     unsigned n_fds;
-    int file;  /* the packet as a memory file, −1 if it goes as it is */
-    int chain; /* its descriptors as a chain, −1 if they go as they are */
+    struct ml_outbound *next,
+        *previous;        /* of those that have rights now: see ml_outbound_abandon */
+    struct iovec *copies; /* memory for the sender, of each descriptor; or NULL */
+    int file;             /* the packet as a memory file, −1 if it goes as it is */
+    int chain;            /* its descriptors as a chain, −1 if they go as they are */
     struct ml_garbage garbage;
 
     /* What measuring found. */
@@ -69,9 +72,16 @@ mach_msg_return_t ml_outbound_spill(struct ml_outbound *out);
 typedef void (*ml_right_end)(struct ml_right *right, struct ml_garbage *g);
 /* Commits, undoes or destroys all rights; the lock is held. */
 void ml_outbound_end(struct ml_outbound *out, ml_right_end end);
+/* Makes the sender's copies of out-of-line memory for the pseudo-receive, whose reason is `mr`; the
+ * lock is not held. Gives `mr`, or why there is none and the rights are to be undone. */
+mach_msg_return_t ml_outbound_copy_memory(struct ml_outbound *out, const mach_msg_header_t *m,
+                                          mach_msg_return_t mr);
 /* Hands everything back to the sender, in its buffer, as if it had received the message; the lock
  * is held. */
 void ml_outbound_pseudo_receive(struct ml_outbound *out, mach_msg_header_t *m);
+/* In a forked child: closes what the messages hold that other threads of the parent were sending.
+ */
+void ml_outbound_abandon(struct ml_garbage *g);
 /* It was sent: memory that was given away with `deallocate` goes. */
 void ml_outbound_deallocate(const struct ml_outbound *out, const mach_msg_header_t *m);
 

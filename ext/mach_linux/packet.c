@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -91,42 +92,103 @@ static bool read_control(struct msghdr *m, struct ml_packet *packet)
     return any;
 }
 
-int ml_packet_read_raw(int fd, struct ml_packet *packet, uint8_t *buffer, uint32_t size)
-{
+/* Where one packet goes. */
+struct room {
+    struct iovec iov;
     union control control;
-    struct iovec iov = {buffer, size};
-    struct msghdr m = {.msg_iov = &iov,
-                       .msg_iovlen = 1,
-                       .msg_control = &control,
-                       .msg_controllen = sizeof control};
-    ssize_t got;
-    do
-        got = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    while (got < 0 && errno == EINTR);
-    if (got < 0)
-        return errno == EWOULDBLOCK ? EAGAIN : errno == ECONNRESET ? EPIPE : errno;
+};
 
+static struct msghdr room_for(struct room *room, uint8_t *buffer, uint32_t size)
+{
+    room->iov = (struct iovec){buffer, size};
+    return (struct msghdr){.msg_iov = &room->iov,
+                           .msg_iovlen = 1,
+                           .msg_control = &room->control,
+                           .msg_controllen = sizeof room->control};
+}
+
+static void empty(struct ml_packet *packet, uint8_t *buffer)
+{
     packet->bytes = buffer;
     packet->heap = NULL;
-    packet->size = (uint32_t)got;
+    packet->size = 0;
+    packet->file = -1;
     packet->n_fds = 0;
     packet->chained = NULL;
     packet->kernel = false;
     packet->sender = (struct ucred){.pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1};
-    bool any = read_control(&m, packet);
-    if ((m.msg_flags & MSG_CTRUNC) != 0) {
+}
+
+/* Makes a packet of what was received, which is all there is of it: what came with a packet that is
+ * no good is in it as well. */
+static int understand(struct ml_packet *packet, struct msghdr *m, size_t got)
+{
+    empty(packet, m->msg_iov->iov_base);
+    packet->size = (uint32_t)got;
+    bool any = read_control(m, packet);
+    if ((m->msg_flags & MSG_CTRUNC) != 0) {
         /* The table of descriptors is full: the kernel has eaten those that did not fit. */
-        ml_packet_drop(packet);
         ml_refused("recvmsg", EMFILE);
         return EMFILE;
     }
     if (got == 0 && !any)
         return EPIPE;
-    if ((m.msg_flags & MSG_TRUNC) != 0) {
-        ml_packet_drop(packet);
-        return EBADMSG;
+    return (m->msg_flags & MSG_TRUNC) != 0 ? EBADMSG : 0;
+}
+
+static int receive_error(void)
+{
+    return errno == EWOULDBLOCK ? EAGAIN : errno == ECONNRESET ? EPIPE : errno;
+}
+
+int ml_packet_take(int fd, struct ml_packet *packet, uint8_t *buffer, uint32_t size)
+{
+    struct room room;
+    struct msghdr m = room_for(&room, buffer, size);
+    ssize_t got;
+    do
+        got = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    while (got < 0 && errno == EINTR);
+    if (got >= 0)
+        return understand(packet, &m, (size_t)got);
+    empty(packet, buffer);
+    return receive_error();
+}
+
+/* The same from a channel that has one packet. *over: it is known to be empty, for good. The look
+ * at what is behind the packet is a part of the same system call. */
+static int take_only(int fd, struct ml_packet *packet, uint8_t *buffer, bool *over)
+{
+    struct room room, room_behind;
+    struct ml_packet behind;
+    uint8_t byte;
+    struct mmsghdr both[2] = {{.msg_hdr = room_for(&room, buffer, ML_PACKET_MAX)},
+                              {.msg_hdr = room_for(&room_behind, &byte, sizeof byte)}};
+    int n;
+    *over = false;
+    do
+        n = recvmmsg(fd, both, 2, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && (errno == ENOSYS || errno == EPERM))
+        return ml_packet_take(fd, packet, buffer, ML_PACKET_MAX); /* a sandbox forbids it */
+    if (n <= 0) {
+        empty(packet, buffer);
+        return receive_error();
     }
-    return 0;
+    int error = understand(packet, &both[0].msg_hdr, both[0].msg_len);
+    if (n == 2) {
+        *over = understand(&behind, &both[1].msg_hdr, both[1].msg_len) == EPIPE;
+        ml_packet_drop(&behind);
+    }
+    return error;
+}
+
+int ml_packet_read_raw(int fd, struct ml_packet *packet, uint8_t *buffer, uint32_t size)
+{
+    int error = ml_packet_take(fd, packet, buffer, size);
+    if (error != 0)
+        ml_packet_drop(packet);
+    return error;
 }
 
 /* Does the packet say that it is in a memory file? */
@@ -155,27 +217,78 @@ static bool read_all(int file, uint8_t *to, size_t size)
     return true;
 }
 
-/* Fetches a packet out of its file, which must be one that cannot change. 0, EBADMSG or ENOMEM. */
-static int read_file(struct ml_packet *packet)
+/* The length of a packet by its headers. */
+static uint64_t length_said(const struct ml_packet *packet)
+{
+    return sizeof(struct ml_wire) + (uint64_t)ml_packet_header(packet)->msgh_size +
+           ml_packet_wire(packet)->extra;
+}
+
+/* Takes a look at a packet's file, which must be one that cannot change, as long as the headers say
+ * and paid for by whoever made it: a hole costs its maker nothing, and its reader memory. */
+static int open_file(struct ml_packet *packet)
 {
     int file = packet->fds[packet->n_fds - 1], seals = fcntl(file, F_GET_SEALS);
     struct stat st;
 
-    if (seals < 0 || (seals & ML_SEALS) != ML_SEALS || fstat(file, &st) != 0 ||
-        st.st_size < (off_t)sizeof(struct ml_wire) || st.st_size > 2 * (off_t)ML_EXTRA_MAX)
+    if (packet->size != sizeof(struct ml_wire) + sizeof(mach_msg_header_t) || seals < 0 ||
+        (seals & ML_SEALS) != ML_SEALS || fstat(file, &st) != 0 ||
+        ml_packet_header(packet)->msgh_size > ML_EXTRA_MAX ||
+        ml_packet_wire(packet)->extra > ML_EXTRA_MAX ||
+        (uint64_t)st.st_size != length_said(packet) || st.st_blocks * 512 < st.st_size)
         return EBADMSG;
-    packet->heap = malloc((size_t)st.st_size);
+    packet->file = file;
+    packet->n_fds--;
+    return 0;
+}
+
+int ml_packet_load(struct ml_packet *packet)
+{
+    struct ml_wire wire = *ml_packet_wire(packet);
+    const mach_msg_header_t header = *ml_packet_header(packet);
+    size_t size = (size_t)length_said(packet);
+    int error = 0;
+
+    packet->heap = malloc(size);
     if (packet->heap == NULL) {
         ml_refused("malloc", ENOMEM);
         return ENOMEM;
     }
-    if (!read_all(file, packet->heap, (size_t)st.st_size))
+    if (!read_all(packet->file, packet->heap, size))
         return EBADMSG;
+    close(packet->file); /* which is sealed, and therefore the kernel's own */
+    packet->file = -1;
     packet->bytes = packet->heap;
-    packet->size = (uint32_t)st.st_size;
-    packet->n_fds--;
-    close(file);
-    return 0;
+    packet->size = (uint32_t)size;
+    wire.flags &= (uint8_t)~ML_WIRE_MEMFD;
+    if (memcmp(packet->bytes, &wire, sizeof wire) != 0 ||
+        memcmp(packet->bytes + sizeof wire, &header, sizeof header) != 0)
+        return EBADMSG;
+    if (ml_packet_has_chain(packet))
+        error = ml_chain_open(packet);
+    return error == 0 && !ml_packet_check(packet) ? EBADMSG : error;
+}
+
+int ml_packet_examine(struct ml_packet *packet)
+{
+    int error = 0;
+    if (is_in_file(packet))
+        return open_file(packet);
+    if (ml_packet_has_chain(packet))
+        error = ml_chain_open(packet);
+    return error == 0 && !ml_packet_check(packet) ? EBADMSG : error;
+}
+
+/* What was taken from a channel becomes a packet, or nothing. */
+static int settle(struct ml_packet *packet, int error)
+{
+    if (error == 0)
+        error = ml_packet_examine(packet);
+    if (error != 0)
+        ml_packet_drop(packet);
+    else if ((ml_packet_wire(packet)->flags & ML_WIRE_KERNEL) != 0)
+        packet->kernel = packet->sender.pid == getpid();
+    return error;
 }
 
 int ml_packet_read(int fd, struct ml_packet *packet)
@@ -183,20 +296,16 @@ int ml_packet_read(int fd, struct ml_packet *packet)
     uint8_t *buffer = scratch();
     if (buffer == NULL)
         return ENOMEM;
-    int error = ml_packet_read_raw(fd, packet, buffer, ML_PACKET_MAX);
-    if (error != 0)
-        return error;
-    if (is_in_file(packet))
-        error = read_file(packet);
-    if (error == 0 && ml_packet_has_chain(packet))
-        error = ml_chain_open(packet);
-    if (error == 0 && !ml_packet_check(packet))
-        error = EBADMSG;
-    if (error != 0)
-        ml_packet_drop(packet);
-    else if ((ml_packet_wire(packet)->flags & ML_WIRE_KERNEL) != 0)
-        packet->kernel = packet->sender.pid == getpid();
-    return error;
+    return settle(packet, ml_packet_take(fd, packet, buffer, ML_PACKET_MAX));
+}
+
+int ml_packet_read_only(int fd, struct ml_packet *packet, bool *over)
+{
+    uint8_t *buffer = scratch();
+    *over = false;
+    if (buffer == NULL)
+        return ENOMEM;
+    return settle(packet, take_only(fd, packet, buffer, over));
 }
 
 void ml_packet_drop(struct ml_packet *packet)
@@ -207,6 +316,9 @@ void ml_packet_drop(struct ml_packet *packet)
     packet->chained = NULL;
     free(packet->heap);
     packet->heap = NULL;
+    if (packet->file >= 0)
+        close(packet->file);
+    packet->file = -1;
 }
 
 /* --- checking ------------------------------------------------------------------------------- */
@@ -388,18 +500,53 @@ int ml_packet_write(int fd, const struct iovec *iov, unsigned n_iov, const int *
     return sent < 0 ? (errno == EWOULDBLOCK ? EAGAIN : errno) : 0;
 }
 
+static bool write_all(int file, const uint8_t *from, size_t size)
+{
+    while (size != 0) {
+        ssize_t n = write(file, from, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        from += n;
+        size -= (size_t)n;
+    }
+    return true;
+}
+
+int ml_packet_file(const struct iovec *pieces, unsigned n)
+{
+    const char *call = "memfd_create";
+    int file = memfd_create("mach-message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    bool good = file >= 0;
+
+    for (unsigned i = 0; good && i < n; i++) {
+        call = "write to a memory file";
+        good = write_all(file, pieces[i].iov_base, pieces[i].iov_len);
+    }
+    if (good) {
+        call = "fcntl(F_ADD_SEALS)";
+        good = fcntl(file, F_ADD_SEALS, ML_SEALS) == 0;
+    }
+    if (good)
+        return file;
+    int error = errno;
+    ml_refused(call, error);
+    if (file >= 0)
+        close(file);
+    errno = error;
+    return -1;
+}
+
 bool ml_packet_make_kernel(struct ml_packet *packet, mach_msg_id_t id)
 {
-    packet->bytes = scratch();
-    packet->heap = NULL;
+    empty(packet, scratch());
     if (packet->bytes == NULL)
         return false;
     *ml_packet_wire(packet) = (struct ml_wire){.magic = ML_WIRE_MAGIC, .flags = ML_WIRE_KERNEL};
     *ml_packet_header(packet) =
         (mach_msg_header_t){.msgh_size = sizeof(mach_msg_header_t), .msgh_id = id};
     packet->size = sizeof(struct ml_wire) + sizeof(mach_msg_header_t);
-    packet->n_fds = 0;
-    packet->chained = NULL;
     packet->kernel = true;
     packet->sender = (struct ucred){0};
     return true;

@@ -65,6 +65,7 @@ struct ml_packet {
         *bytes; /* struct ml_wire first; in the thread's scratch buffer, in `heap` or in a stash */
     uint8_t *heap; /* owned: of a packet that came as a memory file; else NULL */
     uint32_t size;
+    int file;             /* owned: what it is in, if that is still to be read; else −1 */
     bool kernel;          /* made here, in Mach's kernel's place */
     mach_port_type_t via; /* disposition that the destination shows: PORT_SEND or PORT_SEND_ONCE */
     struct ucred sender;
@@ -111,12 +112,24 @@ static inline uint64_t ml_padded(uint64_t size)
 /* How many descriptors a right of this kind travels as. */
 unsigned ml_carry_fds(enum ml_carry kind);
 
-/* Reads one packet from a channel without waiting, into the thread's scratch buffer.
+/* Reads one packet from a channel without waiting, into the thread's scratch buffer. One that is in
+ * a memory file is then its headers alone, unchecked but for its length, until it is loaded.
  * 0; EAGAIN; EPIPE at the end of the channel; EBADMSG for a packet that was dropped; EMFILE when
  * descriptors were lost and the message with them; ENOMEM. */
 int ml_packet_read(int fd, struct ml_packet *packet);
-/* The same into any buffer, and without the check of what it says. */
+/* The same from a channel that is for one packet. *over: nothing is in it any more, nor will be. */
+int ml_packet_read_only(int fd, struct ml_packet *packet, bool *over);
+/* Reads a packet out of its file (packet->file). 0; EBADMSG, EMFILE or ENOMEM: to be dropped. */
+int ml_packet_load(struct ml_packet *packet);
+/* The same as ml_packet_read() into any buffer, and without the check of what it says. */
 int ml_packet_read_raw(int fd, struct ml_packet *packet, uint8_t *buffer, uint32_t size);
+/* And leaving it to the caller to drop it if it is no good: n_fds is set in any case. */
+int ml_packet_take(int fd, struct ml_packet *packet, uint8_t *buffer, uint32_t size);
+/* The check, of one that was read raw: 0; EBADMSG, EMFILE or ENOMEM: to be dropped. */
+int ml_packet_examine(struct ml_packet *packet);
+/* A memory file with these bytes, sealed; the caller's. −1 and errno, EFAULT for memory that cannot
+ * be read. */
+int ml_packet_file(const struct iovec *pieces, unsigned n);
 /* Does it say that its descriptors are in a chain? */
 bool ml_packet_has_chain(const struct ml_packet *packet);
 /* Is everything in it consistent? Sizes, kinds, dispositions, descriptor count. */

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "forks.h"
 #include "message.h"
 #include "notify.h"
 #include "refusal.h"
@@ -22,11 +23,16 @@
 
 #define RIGHTS_MAX (ML_FDS_MAX + 1)
 
-/* Packets that are no messages are dropped; so many of them end a receive that should not wait. */
+/* Packets that are no messages are dropped; so many of them end a receive that should not wait. So
+ * do as many looks at members of a set that have nothing after all. A member that has so few has
+ * had its turn: the others may have messages. */
 #define DROPS_MAX 1000u
+#define DROPS_A_TURN 32u
 
 struct inbound {
     struct ml_packet packet;
+    unsigned dropped; /* before it, in this call */
+    bool unowned;     /* it came with descriptors, which are counted: see forks.h */
     uint32_t seqno;
     struct ml_receiver_identity port; /* that it came to */
     uint32_t n_rights;
@@ -214,43 +220,67 @@ static void place_memory(uint8_t *at, const uint8_t *content, bool *full)
     memcpy(at, &d, sizeof d);
 }
 
-static uint8_t *place_array(uint8_t *at, bool *full)
+static void place_array(uint8_t *at, bool *full)
 {
     mach_msg_ool_ports_descriptor_t d;
     memcpy(&d, at, sizeof d);
     d.address = ml_vm_allocate(d.count * sizeof(mach_port_name_t));
-    if (d.address == NULL && d.count != 0) {
-        *full = true;
-        d.count = 0;
-    }
+    *full = *full || (d.address == NULL && d.count != 0);
     d.deallocate = 1;
     memcpy(at, &d, sizeof d);
-    return d.address;
+}
+
+/* Memory of all that came out of line. It takes time, so not with the lock held. False: there was
+ * no room for some of it. */
+static bool place_parts(struct inbound *in)
+{
+    mach_msg_header_t *h = ml_packet_header(&in->packet);
+    const uint8_t *extra = (const uint8_t *)h + h->msgh_size;
+    uint8_t *at = first_descriptor(h);
+    uint32_t count = descriptor_count(h);
+    bool full = false;
+
+    for (uint32_t i = 0; i < count; i++, at += ml_descriptor_size(at)) {
+        const uint8_t *content = extra;
+        (void)look_at(at, &extra);
+        if (ml_descriptor_type(at) == MACH_MSG_OOL_DESCRIPTOR)
+            place_memory(at, content, &full);
+        else if (ml_descriptor_type(at) == MACH_MSG_OOL_PORTS_DESCRIPTOR)
+            place_array(at, &full);
+    }
+    return !full;
+}
+
+static void name_array(struct inbound *in, uint8_t *at, const struct carries *c, uint32_t *next,
+                       bool *full, struct ml_garbage *g)
+{
+    mach_msg_ool_ports_descriptor_t d;
+    memcpy(&d, at, sizeof d);
+    if (d.address != NULL) {
+        name_some(in, c, next, d.address, full, g);
+        return;
+    }
+    for (uint32_t i = 0; i < c->n; i++)
+        if (ml_carry_fds(carry_of(c, i)) != 0)
+            ml_right_destroy(&in->rights[(*next)++], g);
+    d.count = 0;
+    memcpy(at, &d, sizeof d);
 }
 
 static void name_descriptor(struct inbound *in, uint8_t *at, const uint8_t **extra, uint32_t *next,
                             bool *full, struct ml_garbage *g)
 {
-    const uint8_t *content = *extra;
     struct carries c = look_at(at, extra);
 
-    if (ml_descriptor_type(at) == MACH_MSG_OOL_DESCRIPTOR) {
-        place_memory(at, content, full);
-    } else if (ml_descriptor_type(at) == MACH_MSG_OOL_PORTS_DESCRIPTOR) {
-        uint8_t *names = place_array(at, full);
-        if (names != NULL)
-            name_some(in, &c, next, names, full, g);
-        else
-            for (uint32_t i = 0; i < c.n; i++)
-                if (ml_carry_fds(carry_of(&c, i)) != 0)
-                    ml_right_destroy(&in->rights[(*next)++], g);
-    } else {
+    if (ml_descriptor_type(at) == MACH_MSG_OOL_PORTS_DESCRIPTOR) {
+        name_array(in, at, &c, next, full, g);
+    } else if (ml_descriptor_type(at) == MACH_MSG_PORT_DESCRIPTOR) {
         name_some(in, &c, next, at, full, g);
         memset(at + sizeof(mach_port_name_t), 0, 6); /* the pads of a port descriptor */
     }
 }
 
-/* Gives every right its name, in the message's order, and out-of-line parts their memory. False:
+/* Gives out-of-line parts their memory and every right its name, in the message's order. False:
  * there was no room for some of it. */
 static bool name_rights(struct inbound *in)
 {
@@ -259,7 +289,7 @@ static bool name_rights(struct inbound *in)
     const uint8_t *extra = (const uint8_t *)h + h->msgh_size;
     uint8_t *at = first_descriptor(h);
     uint32_t count = descriptor_count(h), next = 0;
-    bool full = false;
+    bool full = count != 0 && !place_parts(in);
 
     if (count != 0 || in->reply.carry != ML_CARRY_NULL) {
         ml_lock();
@@ -272,13 +302,32 @@ static bool name_rights(struct inbound *in)
     return !full;
 }
 
+/* A message that is not delivered: rights that found no room are gone, all else goes with it,
+ * memory also that its receiver would have had to free by itself. */
+static void destroy_named(struct inbound *in)
+{
+    mach_msg_header_t *h = ml_packet_header(&in->packet);
+    uint8_t *at = first_descriptor(h);
+
+    for (uint32_t i = 0, n = descriptor_count(h); i < n; i++, at += ml_descriptor_size(at)) {
+        mach_msg_ool_descriptor_t d;
+        if (ml_descriptor_type(at) != MACH_MSG_OOL_DESCRIPTOR)
+            continue;
+        memcpy(&d, at, sizeof d);
+        d.deallocate = 1;
+        if (d.address == NULL)
+            d.size = 0;
+        memcpy(at, &d, sizeof d);
+    }
+    mach_msg_destroy(h);
+    ml_packet_drop(&in->packet);
+}
+
 static mach_msg_return_t deliver(struct inbound *in, mach_msg_header_t *buffer,
                                  mach_msg_option_t option)
 {
     if (!name_rights(in)) {
-        /* Rights that found no room are gone; those that did are destroyed with the message. */
-        mach_msg_destroy(ml_packet_header(&in->packet));
-        ml_packet_drop(&in->packet);
+        destroy_named(in);
         return MACH_RCV_BODY_ERROR | MACH_MSG_IPC_SPACE;
     }
     mach_msg_header_t *h = ml_packet_header(&in->packet);
@@ -313,13 +362,25 @@ static void put_bare_header(struct inbound *in, mach_msg_header_t *buffer, mach_
 
 enum taken { TAKEN, EMPTY, LEFT_LARGE, GONE_LARGE, DROPPED, CHANGED, FAILED };
 
+/* The descriptors that a message came with did not fit the table, or it did not fit the memory. */
+static mach_msg_return_t reading_failed(int error)
+{
+    return MACH_RCV_BODY_ERROR | (error == EMFILE ? MACH_MSG_IPC_SPACE : MACH_MSG_IPC_KERNEL);
+}
+
 /* One try at the queue, under its lock. */
 static enum taken take(struct ml_receiver *r, mach_msg_option_t option, mach_msg_size_t size,
                        struct inbound *in, mach_msg_return_t *failure)
 {
     enum taken result = TAKEN;
     pthread_mutex_lock(&r->lock);
+    while (ml_fork_is_near()) {
+        pthread_mutex_unlock(&r->lock);
+        ml_fork_pause();
+        pthread_mutex_lock(&r->lock);
+    }
     if (!r->alive) {
+        in->unowned = false;
         pthread_mutex_unlock(&r->lock);
         return CHANGED;
     }
@@ -344,20 +405,19 @@ static enum taken take(struct ml_receiver *r, mach_msg_option_t option, mach_msg
     case EBADMSG:
         result = DROPPED;
         break;
-    case EMFILE:
-        *failure = MACH_RCV_BODY_ERROR | MACH_MSG_IPC_SPACE;
-        result = FAILED;
-        break;
     case EPIPE: /* somebody shut the shared sending end down: no message will ever come */
         ml_receiver_severed(r);
         *failure = MACH_RCV_PORT_DIED;
         result = FAILED;
         break;
     default:
-        *failure = MACH_RCV_BODY_ERROR | MACH_MSG_IPC_KERNEL;
+        *failure = reading_failed(error);
         result = FAILED;
         break;
     }
+    in->unowned = error == 0 && (in->packet.n_fds != 0 || in->packet.file >= 0);
+    if (in->unowned)
+        ml_unowned_begin();
     pthread_mutex_unlock(&r->lock);
     return result;
 }
@@ -366,6 +426,13 @@ static enum taken take(struct ml_receiver *r, mach_msg_option_t option, mach_msg
 static bool settle_taken(struct inbound *in, mach_msg_header_t *buffer, mach_msg_option_t option,
                          mach_msg_return_t *result)
 {
+    int error = in->packet.file >= 0 ? ml_packet_load(&in->packet) : 0;
+    if (error != 0) {
+        ml_packet_drop(&in->packet);
+        if (error != EBADMSG)
+            *result = reading_failed(error);
+        return error != EBADMSG;
+    }
     if (!rights_open(in)) {
         *result = MACH_RCV_BODY_ERROR | MACH_MSG_IPC_KERNEL;
         return true;
@@ -378,8 +445,8 @@ static bool settle_taken(struct inbound *in, mach_msg_header_t *buffer, mach_msg
 }
 
 /* What one try means for the call. True: it is over, with *result. */
-static bool settle(enum taken taken, struct inbound *in, mach_msg_header_t *buffer,
-                   mach_msg_option_t option, mach_msg_size_t size, mach_msg_return_t *result)
+static bool settle_one(enum taken taken, struct inbound *in, mach_msg_header_t *buffer,
+                       mach_msg_option_t option, mach_msg_size_t size, mach_msg_return_t *result)
 {
     switch (taken) {
     case TAKEN:
@@ -405,6 +472,16 @@ static bool settle(enum taken taken, struct inbound *in, mach_msg_header_t *buff
     default:
         return false;
     }
+}
+
+static bool settle(enum taken taken, struct inbound *in, mach_msg_header_t *buffer,
+                   mach_msg_option_t option, mach_msg_size_t size, mach_msg_return_t *result)
+{
+    bool over = settle_one(taken, in, buffer, option, size, result);
+    if (in->unowned)
+        ml_unowned_end();
+    in->unowned = false;
+    return over;
 }
 
 /* --- waiting --------------------------------------------------------------------------------- */
@@ -439,16 +516,16 @@ static mach_msg_return_t wait_for_message(struct ml_receiver *r, mach_msg_option
 
 static mach_msg_return_t receive_from(struct ml_receiver *r, mach_msg_header_t *buffer,
                                       mach_msg_option_t option, mach_msg_size_t size,
-                                      struct inbound *in, ml_deadline deadline)
+                                      struct inbound *in, ml_deadline deadline, unsigned drops_max)
 {
     mach_msg_return_t result = MACH_MSG_SUCCESS;
-    for (unsigned drops = 0;;) {
+    for (const unsigned last = in->dropped + drops_max;;) {
         enum taken taken = take(r, option, size, in, &result);
         if (settle(taken, in, buffer, option, size, &result))
             return result;
         if (taken == EMPTY)
             result = wait_for_message(r, option, deadline);
-        else if (++drops >= DROPS_MAX && ml_deadline_left(deadline) == 0)
+        else if (++in->dropped >= last && ml_deadline_left(deadline) == 0)
             result = MACH_RCV_TIMED_OUT;
         if (result != MACH_MSG_SUCCESS)
             return result;
@@ -467,6 +544,7 @@ mach_msg_return_t ml_receive(mach_msg_header_t *buffer, mach_msg_option_t option
     if (buffer == NULL)
         return MACH_RCV_INVALID_DATA;
     ml_refused_nothing();
+    in.dropped = 0;
     ml_lock();
     struct ml_entry *e = ml_entry_lookup(name);
     if (e != NULL && e->kind == ML_SEND_RECEIVE)
@@ -489,9 +567,9 @@ mach_msg_return_t ml_receive(mach_msg_header_t *buffer, mach_msg_option_t option
             ml_lock();
             in.port = ml_receiver_identify(r);
             ml_unlock();
-            mr = receive_from(r, buffer, option, size, &in, 0);
+            mr = receive_from(r, buffer, option, size, &in, 0, DROPS_A_TURN);
         } else {
-            mr = receive_from(r, buffer, option, size, &in, deadline);
+            mr = receive_from(r, buffer, option, size, &in, deadline, DROPS_MAX);
         }
         /* Another thread may have been quicker, or the member may just have gone; or it has no
          * senders left, which says nothing of the others. */
@@ -501,7 +579,12 @@ mach_msg_return_t ml_receive(mach_msg_header_t *buffer, mach_msg_option_t option
         ml_lock();
         ml_receiver_release(r, &g);
         ml_unlock();
+        ml_garbage_flush(&g);
         r = NULL;
+        if (++in.dropped >= DROPS_MAX && ml_deadline_left(deadline) == 0) {
+            mr = MACH_RCV_TIMED_OUT;
+            break;
+        }
     }
     ml_lock();
     if (r != NULL) {

@@ -17,6 +17,7 @@
 #include "refusal.h"
 #include "reject.h"
 #include "sets.h"
+#include "watcher.h"
 
 /* What an epoll event's data says. Sources are slot + SOURCE_FIRST, with the generation above. */
 enum { EVENT_CHANNEL = 0, EVENT_WAKE = 1, EVENT_SOURCE_FIRST = 2 };
@@ -210,6 +211,7 @@ struct ml_receiver *ml_receiver_take(struct ml_port *p, struct ml_garbage *g)
     old->live = NULL;
 
     pthread_mutex_lock(&old->lock);
+    end_waits(old); /* before the queue is gone: nobody is to look for it */
     if (old->epoll >= 0) {
         (void)epoll_ctl(old->epoll, EPOLL_CTL_DEL, old->rx, NULL);
         for (uint32_t i = 0; i < old->n_slots; i++)
@@ -233,18 +235,38 @@ struct ml_receiver *ml_receiver_take(struct ml_port *p, struct ml_garbage *g)
     return r;
 }
 
-void ml_receiver_abandon(struct ml_port *p, struct ml_garbage *g)
+/* Rights in messages that were put back are the parent's: closed here, and nothing else. */
+static void abandon_stash(struct ml_receiver *r, struct ml_garbage *g)
 {
-    struct ml_receiver *r = p->receiver;
+    while (r->stash != NULL) {
+        struct ml_stash *s = r->stash;
+        r->stash = s->next;
+        for (unsigned i = 0; i < s->packet.n_fds; i++)
+            ml_garbage_add(g, ml_packet_fds(&s->packet)[i]);
+        ml_garbage_add(g, s->packet.file);
+        free(s->packet.chained);
+        free(s);
+    }
+}
+
+void ml_receiver_abandon_moving(struct ml_receiver *r, struct ml_garbage *g)
+{
     /* Any of the parent's threads may have held the lock when it forked. */
     r->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     r->refs = 1;
     r->epoll = r->epoll < 0 ? -1 : (ml_garbage_add(g, r->epoll), -1);
     ml_notify_abandon_receiver(r, g);
     r->memberships = NULL;
+    abandon_stash(r, g);
+    ml_receiver_discard(r, true, g);
+}
+
+void ml_receiver_abandon(struct ml_port *p, struct ml_garbage *g)
+{
+    struct ml_receiver *r = p->receiver;
     p->receiver = NULL;
     p->refs++; /* for the reference that discarding gives back */
-    ml_receiver_discard(r, true, g);
+    ml_receiver_abandon_moving(r, g);
 }
 
 struct ml_receiver_identity ml_receiver_identify(const struct ml_receiver *r)
@@ -276,6 +298,20 @@ bool ml_receiver_add_generation(struct ml_receiver *r, int read_end, struct ml_g
     r->generations = grown;
     r->generations[r->n_generations++] = (struct ml_generation){.read_end = read_end};
     return true;
+}
+
+void ml_receiver_prune(struct ml_receiver *r, struct ml_garbage *g)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < r->n_generations; i++) {
+        if (ml_fd_hung_up(r->generations[i].read_end)) {
+            ml_watch_remove(r->generations[i].watch);
+            ml_garbage_add(g, r->generations[i].read_end);
+        } else {
+            r->generations[kept++] = r->generations[i];
+        }
+    }
+    r->n_generations = kept;
 }
 
 struct ml_live *ml_receiver_live(struct ml_receiver *r)
@@ -318,11 +354,14 @@ void ml_receiver_forget_live(struct ml_receiver *r)
 
 bool ml_receiver_has_remote_senders(struct ml_receiver *r)
 {
+    struct ml_garbage g = {0};
     ml_receiver_forget_live(r);
-    for (unsigned i = 0; i < r->n_generations; i++)
-        if (!ml_fd_hung_up(r->generations[i].read_end))
-            return true;
-    return false;
+    if (r->no_senders != NULL)
+        ml_notify_senders_changed(r->port, &g); /* a pipe's end may be known here first */
+    else
+        ml_receiver_prune(r, &g);
+    ml_garbage_flush(&g);
+    return r->n_generations != 0;
 }
 
 void ml_receiver_senders_changed(struct ml_port *p, struct ml_garbage *g)
@@ -409,20 +448,23 @@ static bool slot_allocate(struct ml_receiver *r, uint32_t *slot)
     return true;
 }
 
-static void slot_free(struct ml_receiver *r, uint32_t slot)
+/* `over`: its channel is empty and nobody can send there any more. */
+static void slot_free(struct ml_receiver *r, uint32_t slot, bool over)
 {
     struct ml_source *s = &r->sources[slot];
     /* Closing alone would do if nobody else had it. Whoever moved the receive right here may have
      * kept a duplicate, and its hang-up would then be reported for ever. */
     if (r->epoll >= 0)
         (void)epoll_ctl(r->epoll, EPOLL_CTL_DEL, s->fd, NULL);
+    if (!over)
+        ml_channel_end(s->fd); /* what lies behind the one message might close slowly */
     close(s->fd);
     *s = (struct ml_source){.fd = -1, .generation = s->generation + 1, .next_free = r->free_slot};
     r->free_slot = slot;
     r->n_sources--;
 }
 
-bool ml_receiver_add_source(struct ml_receiver *r, int fd, struct ml_garbage *g)
+static bool add_source(struct ml_receiver *r, int fd, uint64_t *event, struct ml_garbage *g)
 {
     uint32_t slot;
     bool ok = false;
@@ -434,12 +476,13 @@ bool ml_receiver_add_source(struct ml_receiver *r, int fd, struct ml_garbage *g)
         s->kind = ML_SOURCE_SEND_ONCE;
         s->fd = fd;
         r->n_sources++;
+        *event = source_event(r, slot);
         if (r->epoll >= 0)
-            ok = watch(r->epoll, fd, source_event(r, slot));
+            ok = watch(r->epoll, fd, *event);
         else
             ok = r->port == NULL || ml_receiver_epoll(r) >= 0;
         if (!ok)
-            slot_free(r, slot);
+            slot_free(r, slot, false);
     } else {
         ml_garbage_add(g, fd);
     }
@@ -447,8 +490,14 @@ bool ml_receiver_add_source(struct ml_receiver *r, int fd, struct ml_garbage *g)
     return ok;
 }
 
+bool ml_receiver_add_source(struct ml_receiver *r, int fd, struct ml_garbage *g)
+{
+    uint64_t event;
+    return add_source(r, fd, &event, g);
+}
+
 kern_return_t ml_receiver_make_send_once(struct ml_receiver *r, struct ml_port **out,
-                                         struct ml_garbage *g)
+                                         uint64_t *source, struct ml_garbage *g)
 {
     uint64_t cookie;
     int pair[2];
@@ -460,7 +509,7 @@ kern_return_t ml_receiver_make_send_once(struct ml_receiver *r, struct ml_port *
         ml_garbage_add(g, pair[1]);
         return KERN_RESOURCE_SHORTAGE;
     }
-    if (!ml_receiver_add_source(r, pair[1], g)) {
+    if (!add_source(r, pair[1], source, g)) {
         ml_port_release(p, g);
         return KERN_RESOURCE_SHORTAGE;
     }
@@ -468,16 +517,29 @@ kern_return_t ml_receiver_make_send_once(struct ml_receiver *r, struct ml_port *
     return KERN_SUCCESS;
 }
 
+void ml_receiver_unmake_send_once(struct ml_receiver *r, const struct ml_port *once,
+                                  uint64_t source)
+{
+    uint32_t slot = (uint32_t)source - EVENT_SOURCE_FIRST;
+    pthread_mutex_lock(&r->lock);
+    /* It is known by its number unless the receive right has been elsewhere meanwhile. */
+    if (slot < r->n_slots && r->sources[slot].kind != ML_SOURCE_FREE &&
+        source_event(r, slot) == source && ml_channel_matches(once->tx, r->sources[slot].fd))
+        slot_free(r, slot, false);
+    pthread_mutex_unlock(&r->lock);
+}
+
 /* --- the queue ------------------------------------------------------------------------------- */
 
 /* One send-once channel is ready: its message, or the news that there will be none. */
 static int read_source(struct ml_receiver *r, uint32_t slot, struct ml_packet *packet)
 {
-    int error = ml_packet_read(r->sources[slot].fd, packet);
+    bool over;
+    int error = ml_packet_read_only(r->sources[slot].fd, packet, &over);
     if (error == EAGAIN)
         return EAGAIN;
     /* A packet that was no message uses the right up as a message would. */
-    slot_free(r, slot);
+    slot_free(r, slot, over);
     if (error == EPIPE || error == EBADMSG)
         error = ml_packet_make_kernel(packet, MACH_NOTIFY_SEND_ONCE) ? 0 : ENOMEM;
     packet->via = MACH_MSG_TYPE_PORT_SEND_ONCE;
@@ -582,6 +644,7 @@ static int stash_at(struct ml_stash **where, struct ml_packet *packet)
     *where = s;
     s->packet.heap = NULL;
     packet->n_fds = 0; /* they are the stash's now */
+    packet->file = -1;
     packet->chained = NULL;
     return 0;
 }

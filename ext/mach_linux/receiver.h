@@ -63,7 +63,7 @@ struct ml_receiver {
     mach_port_context_t context;
     bool guarded; /* by its context: MPO_CONTEXT_AS_GUARD */
     bool strict;
-    struct ml_generation *generations; /* the senders' pipes */
+    struct ml_generation *generations; /* the senders' pipes, with some that are hung up */
     unsigned n_generations;
     struct ml_live *live;              /* NULL: the next send right that leaves makes a new pipe */
     struct ml_port *no_senders;        /* send-once right to notify, or NULL */
@@ -103,6 +103,8 @@ void ml_receiver_destroy(struct ml_port *p, struct ml_garbage *g);
 void ml_receiver_discard(struct ml_receiver *r, bool handed_on, struct ml_garbage *g);
 /* In a forked child: closes what the child inherited, touching nothing that is shared. */
 void ml_receiver_abandon(struct ml_port *p, struct ml_garbage *g);
+/* The same of one that is in a message, and no port's. */
+void ml_receiver_abandon_moving(struct ml_receiver *r, struct ml_garbage *g);
 void ml_receiver_release(struct ml_receiver *r, struct ml_garbage *g);
 
 /* What a message says of the port that it came to. */
@@ -118,13 +120,19 @@ void ml_live_release(struct ml_live *live, struct ml_garbage *g);
 /* Gives up the write end that the library keeps for itself: the pipes then tell whether there are
  * senders. */
 void ml_receiver_forget_live(struct ml_receiver *r);
+/* Closes the pipes that nobody holds any more. */
+void ml_receiver_prune(struct ml_receiver *r, struct ml_garbage *g);
 /* This task's last send reference to its own port has gone, or a senders' pipe has hung up. */
 void ml_receiver_senders_changed(struct ml_port *p, struct ml_garbage *g);
 /* Do send rights exist outside this task's own names: in other tasks, or in messages? */
 bool ml_receiver_has_remote_senders(struct ml_receiver *r);
-/* Makes a send-once right: an unnamed ML_SEND_ONCE port with one reference. */
+/* Makes a send-once right: an unnamed ML_SEND_ONCE port with one reference. *source is which of r's
+ * sources it sends to. */
 kern_return_t ml_receiver_make_send_once(struct ml_receiver *r, struct ml_port **out,
-                                         struct ml_garbage *g);
+                                         uint64_t *source, struct ml_garbage *g);
+/* The right was not given to anybody: its end is no news. The reference stays the caller's. */
+void ml_receiver_unmake_send_once(struct ml_receiver *r, const struct ml_port *once,
+                                  uint64_t source);
 /* Listens on one more send-once channel; takes fd. */
 bool ml_receiver_add_source(struct ml_receiver *r, int fd, struct ml_garbage *g);
 /* Remembers one more pipe of senders; takes its read end. */

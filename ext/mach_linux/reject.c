@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,24 +22,6 @@ static bool shut(int fd)
     if (poll(&p, 1, 0) == 1 && (p.revents & POLLRDHUP) != 0)
         return true;
     return shutdown(fd, SHUT_RD) == 0 || errno == ENOTCONN;
-}
-
-/* Takes what is queued in a socket of which nobody can send any more. Is it empty then? */
-static bool drain(int fd)
-{
-    const int on = 1;
-    struct ml_packet packet;
-    uint8_t byte;
-    int error;
-
-    /* Credentials tell a packet without content from the end. */
-    (void)setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
-    do {
-        error = ml_packet_read_raw(fd, &packet, &byte, sizeof byte);
-        if (error == 0)
-            ml_packet_drop(&packet);
-    } while (error == 0 || error == EBADMSG || error == EMFILE);
-    return error == EPIPE || error == EAGAIN;
 }
 
 bool ml_channel_quiet(int tx, uint64_t cookie)
@@ -65,27 +48,111 @@ bool ml_channel_quiet(int tx, uint64_t cookie)
     return true;
 }
 
-void ml_channel_end(int fd)
+/* --- queues, whatever is in them likewise ---------------------------------------------------- */
+
+/* Descriptors that are still to be looked at. A list and no recursion: how deep queues lie in
+ * queues is for whoever filled them to choose. */
+#define PILE_FEW 320u
+#define PILE_SHORT 64u /* a longer one is worked off first, lest all of a queue be open at once */
+
+struct pile {
+    int *fds;
+    unsigned n, room;
+    int few[PILE_FEW];
+};
+
+static void pile_begin(struct pile *pile)
 {
-    (void)shutdown(fd, SHUT_RDWR);
-    (void)drain(fd);
+    pile->fds = pile->few;
+    pile->n = 0;
+    pile->room = PILE_FEW;
 }
 
-static bool closes_at_once(int fd)
+static void pile_end(struct pile *pile)
+{
+    if (pile->fds != pile->few)
+        free(pile->fds);
+}
+
+static void pile_add(struct pile *pile, int fd)
+{
+    if (fd < 0)
+        return;
+    if (pile->n == pile->room) {
+        unsigned room = 2 * pile->room + PILE_FEW;
+        int *more = malloc(room * sizeof *more);
+        if (more == NULL) {
+            close(fd); /* it may take its time: better than never */
+            return;
+        }
+        memcpy(more, pile->fds, pile->n * sizeof *more);
+        pile_end(pile);
+        pile->fds = more;
+        pile->room = room;
+    }
+    pile->fds[pile->n++] = fd;
+}
+
+enum look { EMPTY, MORE, SLOW };
+
+/* Takes what is queued in a socket of which nobody can send any more, onto the pile: all of it, or
+ * as much as makes it long. */
+static enum look draw(int fd, struct pile *pile)
+{
+    const int on = 1;
+    struct ml_packet packet;
+    uint8_t byte;
+    int error;
+
+    /* Credentials tell a packet without content from the end. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
+    do {
+        error = ml_packet_take(fd, &packet, &byte, sizeof byte);
+        for (unsigned i = 0; i < packet.n_fds; i++)
+            pile_add(pile, packet.fds[i]);
+        if (pile->n >= PILE_SHORT && packet.n_fds != 0)
+            return MORE;
+    } while (error == 0 || error == EBADMSG || error == EMFILE);
+    return error == EPIPE || error == EAGAIN ? EMPTY : SLOW;
+}
+
+/* Would closing fd take long? What was queued in it is on the pile then. */
+static enum look look_into(int fd, struct pile *pile)
 {
     int type;
     socklen_t len = sizeof type;
     if (ml_fd_is_pipe(fd))
-        return true;
+        return EMPTY;
     if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_SEQPACKET ||
         !ml_fd_is_unix(fd))
-        return false;
+        return SLOW;
     /* Whoever sent it could have done the same to it; and a port's sending end receives nothing. */
-    return shut(fd) && drain(fd);
+    return shut(fd) ? draw(fd, pile) : SLOW;
 }
 
-/* Descriptors whose close may block. A few threads at the most take them from a list, so that a
- * flood of them costs neither the caller's time nor a thread each. */
+/* Closes the next of the pile, or puts it under what was in it. −1, or the one that closes slowly.
+ */
+static int work_off_one(struct pile *pile)
+{
+    int fd = pile->fds[--pile->n];
+    unsigned under = pile->n;
+    switch (look_into(fd, pile)) {
+    case EMPTY:
+        close(fd);
+        return -1;
+    case MORE:
+        pile_add(pile, pile->fds[under]);
+        pile->fds[under] = fd;
+        return -1;
+    default:
+        return fd;
+    }
+}
+
+/* --- elsewhere ------------------------------------------------------------------------------- */
+
+/* Descriptors whose close may block, or that are too many. A few threads at the most take them from
+ * a list, so that a flood of them costs neither the caller's time nor a thread each. */
 #define CLOSERS_MAX 8u
 
 struct doomed {
@@ -100,14 +167,26 @@ static struct {
     unsigned threads;
 } closers = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+static void close_slowly(int fd)
+{
+    /* A lingering TCP socket would hold even this thread for as long as its sender chose. */
+    struct linger off = {0};
+    if (fd < 0)
+        return;
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof off);
+    close(fd);
+}
+
 static void close_doomed(struct doomed *d)
 {
+    struct pile pile;
+    pile_begin(&pile);
     for (unsigned i = 0; i < d->n; i++) {
-        /* A lingering TCP socket would hold even this thread for as long as its sender chose. */
-        struct linger off = {0};
-        (void)setsockopt(d->fds[i], SOL_SOCKET, SO_LINGER, &off, sizeof off);
-        close(d->fds[i]);
+        pile_add(&pile, d->fds[i]);
+        while (pile.n != 0)
+            close_slowly(work_off_one(&pile));
     }
+    pile_end(&pile);
     free(d);
 }
 
@@ -152,9 +231,18 @@ static bool start_closer(void)
     return started;
 }
 
-/* Takes d. */
-static void close_elsewhere(struct doomed *d)
+static void close_elsewhere(const struct pile *pile)
 {
+    if (pile->n == 0)
+        return;
+    struct doomed *d = malloc(sizeof *d + pile->n * sizeof(int));
+    if (d == NULL) {
+        for (unsigned i = 0; i < pile->n; i++)
+            close(pile->fds[i]);
+        return;
+    }
+    d->n = pile->n;
+    memcpy(d->fds, pile->fds, pile->n * sizeof(int));
     pthread_mutex_lock(&closers.lock);
     d->next = closers.waiting;
     closers.waiting = d;
@@ -165,28 +253,44 @@ static void close_elsewhere(struct doomed *d)
         close_all(NULL); /* no thread was to be had: better late than never */
 }
 
+/* So many the caller looks at itself. What an honest peer sends at once is less. */
+#define HERE_MAX 4096u
+
+/* Closes all of the pile, at once or elsewhere. */
+static void work_off(struct pile *pile)
+{
+    struct pile slow;
+    pile_begin(&slow);
+    for (unsigned i = 0; pile->n != 0 && i < HERE_MAX; i++)
+        pile_add(&slow, work_off_one(pile));
+    close_elsewhere(&slow);
+    close_elsewhere(pile);
+    pile_end(&slow);
+    pile_end(pile);
+}
+
 void ml_close_untrusted(const int *fds, unsigned n)
 {
-    struct doomed *d = NULL;
-    for (unsigned i = 0; i < n; i++) {
-        if (fds[i] < 0)
-            continue;
-        if (closes_at_once(fds[i])) {
-            close(fds[i]);
-            continue;
-        }
-        if (d == NULL) {
-            d = malloc(sizeof *d + n * sizeof(int));
-            if (d == NULL) {
-                close(fds[i]);
-                continue;
-            }
-            d->n = 0;
-        }
-        d->fds[d->n++] = fds[i];
+    struct pile pile;
+    if (n == 0)
+        return;
+    pile_begin(&pile);
+    for (unsigned i = n; i-- > 0;)
+        pile_add(&pile, fds[i]);
+    if (pile.n != 0)
+        work_off(&pile);
+}
+
+void ml_channel_end(int fd)
+{
+    enum look look = MORE;
+    (void)shutdown(fd, SHUT_RDWR);
+    while (look == MORE) {
+        struct pile pile;
+        pile_begin(&pile);
+        look = draw(fd, &pile);
+        work_off(&pile);
     }
-    if (d != NULL)
-        close_elsewhere(d);
 }
 
 void ml_close_reset_in_child(void)

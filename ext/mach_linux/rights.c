@@ -87,7 +87,7 @@ static kern_return_t copyin_make_send_once(struct ml_entry *e, struct ml_right *
     if (e->port->receiver == NULL)
         return KERN_INVALID_RIGHT;
     right->carry = ML_CARRY_SEND_ONCE;
-    return ml_receiver_make_send_once(e->port->receiver, &right->port, g);
+    return ml_receiver_make_send_once(e->port->receiver, &right->port, &right->key, g);
 }
 
 static kern_return_t copyin_receive(struct ml_entry *e, struct ml_right *right,
@@ -96,9 +96,10 @@ static kern_return_t copyin_receive(struct ml_entry *e, struct ml_right *right,
     struct ml_port *p = e->port;
     if (p->receiver == NULL)
         return KERN_INVALID_RIGHT;
-    /* Whoever keeps send references becomes a sender like any other. */
+    /* Whoever keeps send references becomes a sender like any other, and so does a message that has
+     * one: besides the name and the receiver only messages refer to the port. */
     struct ml_live *live = NULL;
-    if (e->urefs != 0 && p->live < 0) {
+    if ((e->urefs != 0 || p->refs > 2) && p->live < 0) {
         live = ml_receiver_live(p->receiver);
         p->live = live == NULL ? -1 : fcntl(live->fd, F_DUPFD_CLOEXEC, 0);
         if (live != NULL && p->live < 0)
@@ -166,6 +167,7 @@ kern_return_t ml_copyin(mach_port_name_t name, mach_msg_type_name_t disposition,
     if (e == NULL)
         return KERN_INVALID_NAME;
     right->origin = name >> 8;
+    right->generation = e->generation;
     kern_return_t kr = copyin_entry(e, disposition, right, g);
     if (kr != KERN_SUCCESS)
         *right = (struct ml_right){.carry = ML_CARRY_NULL, .fds = {-1, -1}};
@@ -174,7 +176,6 @@ kern_return_t ml_copyin(mach_port_name_t name, mach_msg_type_name_t disposition,
 
 /* --- the ways out ---------------------------------------------------------------------------- */
 
-/* The entry that copy-in kept is not needed any more. */
 void ml_right_forget_origin(struct ml_right *right, struct ml_garbage *g)
 {
     if (!right->reserved)
@@ -185,7 +186,7 @@ void ml_right_forget_origin(struct ml_right *right, struct ml_garbage *g)
     right->reserved = false;
 }
 
-static void right_release(struct ml_right *right, struct ml_garbage *g)
+void ml_right_close(struct ml_right *right, struct ml_garbage *g)
 {
     for (int i = 0; i < 2; i++) {
         ml_garbage_add(g, right->fds[i]);
@@ -212,7 +213,7 @@ void ml_right_commit(struct ml_right *right, struct ml_garbage *g)
     if (right->receiver != NULL)
         ml_receiver_discard(right->receiver, true, g);
     right->receiver = NULL;
-    right_release(right, g);
+    ml_right_close(right, g);
 }
 
 void ml_right_destroy(struct ml_right *right, struct ml_garbage *g)
@@ -224,30 +225,19 @@ void ml_right_destroy(struct ml_right *right, struct ml_garbage *g)
         ml_receiver_discard(right->receiver, false, g);
     }
     right->receiver = NULL;
-    right_release(right, g);
+    ml_right_close(right, g);
 }
 
-void ml_right_undo(struct ml_right *right, struct ml_garbage *g)
+void ml_right_abandon(struct ml_right *right, struct ml_garbage *g)
 {
-    struct ml_entry *e = ml_entry_at(right->origin); /* looked at only if there is an origin */
-    bool send = right->carry == ML_CARRY_SEND || right->carry == ML_CARRY_TASK;
-
-    if (right->reserved) {
-        ml_entry_bind(e, right->carry == ML_CARRY_SEND_ONCE ? ML_ONCE : ML_SEND_RECEIVE,
-                      right->port);
-        right->port = NULL; /* back with its entry */
-        right->reserved = false;
-        if (right->receiver != NULL)
-            ml_receiver_attach(e->port, right->receiver, g);
-    } else if (send && right->disposition == MACH_MSG_TYPE_MOVE_SEND) {
-        ml_urefs_add(e, 1);
-    } else if (send && right->disposition == MACH_MSG_TYPE_MAKE_SEND) {
-        right->port->receiver->mscount--;
-    } else if (right->receiver != NULL) {
-        ml_receiver_attach(right->port, right->receiver, g);
-    }
-    right->receiver = NULL;
-    right_release(right, g);
+    if (right->receiver != NULL)
+        ml_receiver_abandon_moving(right->receiver, g);
+    if (right->live != NULL)
+        ml_live_release(right->live, g);
+    ml_garbage_add(g, right->fds[0]);
+    ml_garbage_add(g, right->fds[1]);
+    if (right->port != NULL && right->port->index == 0) /* else it is closed with its name */
+        ml_port_release(right->port, g);
 }
 
 /* --- copy-out -------------------------------------------------------------------------------- */
@@ -350,7 +340,7 @@ mach_port_name_t ml_copyout(struct ml_right *right, bool *full, struct ml_garbag
         break;
     }
     right->port = NULL;
-    right_release(right, g);
+    ml_right_close(right, g);
     if (name == MACH_PORT_NULL)
         *full = true;
     return name;

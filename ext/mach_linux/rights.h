@@ -23,13 +23,14 @@ struct ml_right {
     uint8_t disposition;          /* how the sender named it; 0 for one that arrived */
     bool reserved;                /* `origin` is kept for undo */
     bool dead;                    /* arrived after its port died */
+    uint8_t generation;           /* with `origin`: the name that it came from */
     uint32_t origin;              /* index of the entry that it came from */
     struct ml_port *port;         /* a reference, or NULL: then `fds` */
     struct ml_receiver *receiver; /* of a receive right */
     struct ml_live
         *live;    /* copied in, of a port whose receive right is here: a reference, or NULL */
     int fds[2];   /* arrived: tx and live, or tx; else −1 */
-    uint64_t key; /* arrived: identity of the port */
+    uint64_t key; /* arrived: identity of the port; a send-once right made here: its source */
 };
 
 /* KERN_SUCCESS; KERN_INVALID_NAME, KERN_INVALID_RIGHT or KERN_RESOURCE_SHORTAGE: nothing changed.
@@ -44,6 +45,11 @@ void ml_right_forget_origin(struct ml_right *right, struct ml_garbage *g);
 void ml_right_commit(struct ml_right *right, struct ml_garbage *g);
 void ml_right_undo(struct ml_right *right, struct ml_garbage *g);
 void ml_right_destroy(struct ml_right *right, struct ml_garbage *g);
+/* Closes what is left of a right that has been dealt with: a part of these. */
+void ml_right_close(struct ml_right *right, struct ml_garbage *g);
+/* In a forked child: closes what the right of a message of the parent's is, touching nothing that
+ * is shared. */
+void ml_right_abandon(struct ml_right *right, struct ml_garbage *g);
 /* The name that the right has now. MACH_PORT_DEAD for the right of a dead port. *full is set when
  * there was no room for it: it is destroyed and MACH_PORT_NULL returned. */
 mach_port_name_t ml_copyout(struct ml_right *right, bool *full, struct ml_garbage *g);

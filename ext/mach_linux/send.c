@@ -49,6 +49,7 @@ int ml_deadline_left(ml_deadline deadline)
 static mach_msg_return_t wait_for_room(int tx, mach_msg_option_t option, ml_deadline deadline,
                                        int *slice)
 {
+    /* A descriptor of −1 is none: then this is a mere sleep. */
     int left = ml_deadline_left(deadline);
     if (left == 0)
         return MACH_SEND_TIMED_OUT;
@@ -84,7 +85,11 @@ static mach_msg_return_t transmit(const struct ml_outbound *out, mach_msg_option
             slice = 8;
             break;
         case EAGAIN:
-            break;
+            if (out->destination.port->kind != ML_SEND_ONCE)
+                break;
+            /* There is always room for the one message: whoever gave the right used it up before.
+             */
+            /* fall through */
         case EPIPE:
         case ECONNRESET:
         case ENOTCONN:
@@ -102,7 +107,8 @@ static mach_msg_return_t transmit(const struct ml_outbound *out, mach_msg_option
         mach_msg_return_t mr =
             error == ETOOMANYREFS && deadline != ML_FOREVER && ml_deadline_left(deadline) == 0
                 ? MACH_SEND_TIMED_OUT
-                : wait_for_room(tx, option, deadline, &slice);
+                /* The queue has room, so it would be no wait. */
+                : wait_for_room(error == ETOOMANYREFS ? -1 : tx, option, deadline, &slice);
         if (mr != MACH_MSG_SUCCESS)
             return mr;
     }
@@ -152,6 +158,8 @@ static mach_msg_return_t send_opened(struct ml_outbound *out, mach_msg_header_t 
         return MACH_MSG_SUCCESS;
     if (mr != MACH_MSG_SUCCESS)
         return mr;
+    /* What copy-in closed is not to wait for the end of a send that may take for ever. */
+    ml_garbage_flush(&out->garbage);
     if (ml_outbound_is_long(out))
         mr = ml_outbound_spill(out);
     if (mr == MACH_MSG_SUCCESS)
@@ -162,6 +170,8 @@ static mach_msg_return_t send_opened(struct ml_outbound *out, mach_msg_header_t 
         if (mr == MACH_MSG_SUCCESS)
             mr = transmit(out, option, deadline, &waited);
     }
+    if (out->memory && (mr == MACH_SEND_TIMED_OUT || mr == MACH_SEND_INTERRUPTED))
+        mr = ml_outbound_copy_memory(out, m, mr);
     ml_lock();
     mr = conclude(out, m, mr, waited);
     ml_unlock();

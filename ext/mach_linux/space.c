@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "bootstrap.h"
+#include "forks.h"
+#include "outbound.h"
 #include "receiver.h"
 #include "sets.h"
 #include "notify.h"
@@ -405,6 +407,11 @@ void ml_lock(void)
         space_begin();
 }
 
+bool ml_try_lock(void)
+{
+    return pthread_mutex_trylock(&space.mutex) == 0;
+}
+
 void ml_unlock(void)
 {
     pthread_mutex_unlock(&space.mutex);
@@ -419,6 +426,7 @@ void ml_space_reset_in_child(void)
     struct ml_garbage g = {0};
 
     space.mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    ml_outbound_abandon(&g);
     for (uint32_t i = 1; i < space.size; i++) {
         struct ml_entry *e = &space.table[i];
         if (e->kind == ML_SET)
@@ -444,19 +452,47 @@ void ml_space_reset_in_child(void)
     space.has_self = false;
 }
 
+/* Whoever is receiving now has received; whoever comes later sees that a fork is near. */
+static void let_receivers_finish(void)
+{
+    for (uint32_t i = 1; i < space.size; i++) {
+        const struct ml_port *p = space.table[i].port;
+        if (p != NULL && p->receiver != NULL) {
+            pthread_mutex_lock(&p->receiver->lock);
+            pthread_mutex_unlock(&p->receiver->lock);
+        }
+    }
+}
+
+/* A fork takes place when every descriptor has an owner that the child finds: an entry of the
+ * table, or a message that is being sent. */
 static void before_fork(void)
 {
+    ml_fork_begin();
     ml_lock();
+    let_receivers_finish();
+    for (unsigned round = 0; !ml_fork_quiet(round); round++) {
+        ml_unlock(); /* some need the lock to get there */
+        ml_fork_pause();
+        ml_lock();
+    }
 }
 
 static void after_in_parent(void)
 {
     ml_unlock();
+    ml_fork_end();
+}
+
+static void after_in_child(void)
+{
+    ml_fork_reset_in_child();
+    ml_space_reset_in_child();
 }
 
 /* Here, where every program that has names links it in, and not in a file that nothing refers to.
  */
 __attribute__((constructor)) static void handle_forks(void)
 {
-    (void)pthread_atfork(before_fork, after_in_parent, ml_space_reset_in_child);
+    (void)pthread_atfork(before_fork, after_in_parent, after_in_child);
 }

@@ -70,6 +70,8 @@ struct ml_entry {
 /* --- the lock ------------------------------------------------------------------------------- */
 
 void ml_lock(void);
+/* False: it is held, perhaps by this thread. */
+bool ml_try_lock(void);
 void ml_unlock(void);
 
 /* Called in a forked child with every lock new: forgets all names, closing descriptors. */

@@ -90,27 +90,27 @@ static void inherit(void)
     closedir(directory);
 }
 
-static bool nothing_special(void)
+static bool nothing_special(const struct special *now)
 {
     for (unsigned i = 0; i < ROLES; i++)
-        if (specials[i].carry != ML_CARRY_NULL)
+        if (now[i].carry != ML_CARRY_NULL)
             return false;
     return true;
 }
 
-/* Says in a file what there is now. In a fresh one each time: a child that was forked before shares
- * the last one and may be about to read it. The descriptors are not close-on-exec, on purpose. No
- * file says that there is nothing. */
-static kern_return_t publish(void)
+/* Says in a file what there is in `now`. In a fresh one each time: a child that was forked before
+ * shares the last one and may be about to read it. The descriptors are not close-on-exec, on
+ * purpose. No file says that there is nothing. */
+static kern_return_t publish(const struct special *now)
 {
     int fresh = -1;
-    if (!nothing_special()) {
+    if (!nothing_special(now)) {
         fresh = memfd_create(FILE_NAME, 0);
         if (fresh < 0) {
             ml_refused("memfd_create", errno);
             return KERN_RESOURCE_SHORTAGE;
         }
-        if (pwrite(fresh, specials, sizeof specials, 0) != (ssize_t)sizeof specials) {
+        if (pwrite(fresh, now, sizeof specials, 0) != (ssize_t)sizeof specials) {
             close(fresh);
             return KERN_RESOURCE_SHORTAGE;
         }
@@ -132,6 +132,22 @@ static void special_close(struct special *s, struct ml_garbage *g)
     *s = (struct special){.carry = ML_CARRY_NULL};
 }
 
+/* n of the special ports, from `first`, are others from now on: `fresh`, which are taken in any
+ * case. On failure all is as before. */
+static kern_return_t replace(unsigned first, unsigned n, struct special *fresh,
+                             struct ml_garbage *g)
+{
+    struct special now[ROLES];
+    memcpy(now, specials, sizeof now);
+    memcpy(now + first, fresh, n * sizeof *fresh);
+    kern_return_t kr = publish(now);
+    for (unsigned i = 0; i < n; i++)
+        special_close(kr == KERN_SUCCESS ? &specials[first + i] : &fresh[i], g);
+    if (kr == KERN_SUCCESS)
+        memcpy(specials, now, sizeof now);
+    return kr;
+}
+
 /* Copies the send right `name` into s, as inheritable descriptors. */
 static kern_return_t special_copy(mach_port_name_t name, struct special *s, struct ml_garbage *g)
 {
@@ -145,7 +161,7 @@ static kern_return_t special_copy(mach_port_name_t name, struct special *s, stru
     s->carry = right.carry;
     int n = ml_right_descriptors(&right, fds);
     s->key = right.port != NULL ? right.port->key : 0;
-    bool ok = true;
+    bool ok = n >= 0;
     for (int i = 0; i < n; i++) {
         s->fds[i] = fcntl(fds[i], F_DUPFD, 3);
         if (s->fds[i] < 0)
@@ -214,11 +230,8 @@ kern_return_t task_set_special_port(task_t task, int which_port, mach_port_t spe
     ml_lock();
     inherit();
     kern_return_t kr = special_copy(special_port, &fresh, &g);
-    if (kr == KERN_SUCCESS) {
-        special_close(&specials[0], &g);
-        specials[0] = fresh;
-        kr = publish();
-    }
+    if (kr == KERN_SUCCESS)
+        kr = replace(0, 1, &fresh, &g);
     ml_unlock();
     ml_garbage_flush(&g);
     return kr;
@@ -238,16 +251,11 @@ kern_return_t mach_ports_register(task_t target_task, mach_port_array_t init_por
     inherit();
     for (uint32_t i = 0; kr == KERN_SUCCESS && i < init_port_setCnt; i++)
         kr = special_copy(init_port_set[i], &fresh[i], &g);
-    for (unsigned i = 0; i < REGISTERED; i++) {
-        if (kr == KERN_SUCCESS) {
-            special_close(&specials[1 + i], &g);
-            specials[1 + i] = fresh[i];
-        } else {
-            special_close(&fresh[i], &g);
-        }
-    }
     if (kr == KERN_SUCCESS)
-        kr = publish();
+        kr = replace(1, REGISTERED, fresh, &g);
+    else
+        for (unsigned i = 0; i < REGISTERED; i++)
+            special_close(&fresh[i], &g);
     ml_unlock();
     ml_garbage_flush(&g);
     return kr;

@@ -3,6 +3,7 @@
  * stashed message's case, the packet behind it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,6 +17,11 @@
 #define PIECE_MAGIC 0x31534d4cu /* "LMS1" */
 #define PIECES_MAX 4096u        /* no honest right has more: a socket does not hold them */
 #define PIECE_FDS 128u
+#define STASH_INLINE 4096u /* a longer message takes no room in the socket, but a file */
+/* What moves with a right stays open as long as it lives, so there is an end to it. A right with
+ * more does not move. */
+#define GENERATIONS_MAX 4096u
+#define SOURCES_MAX 16384u
 
 enum piece_kind {
     PIECE_LIMITS = 1,
@@ -50,31 +56,95 @@ static int put(int fd, uint32_t kind, uint32_t value, const struct ml_packet *bo
     return ml_packet_write(fd, iov, body != NULL ? 2 : 1, fds, n_fds);
 }
 
+/* Descriptors of one kind, as many to a piece as it takes. */
+struct batch {
+    int fd;
+    uint32_t kind;
+    int error;
+    unsigned n;
+    int fds[PIECE_FDS];
+};
+
+static void batch_end(struct batch *b)
+{
+    if (b->error == 0 && b->n != 0)
+        b->error = put(b->fd, b->kind, 0, NULL, b->fds, b->n);
+    b->n = 0;
+}
+
+static void batch_add(struct batch *b, int fd)
+{
+    b->fds[b->n++] = fd;
+    if (b->n == PIECE_FDS)
+        batch_end(b);
+}
+
+static int put_generations(int fd, const struct ml_receiver *r)
+{
+    struct batch b = {.fd = fd, .kind = PIECE_GENERATION};
+    if (r->n_generations > GENERATIONS_MAX)
+        return E2BIG;
+    for (unsigned i = 0; i < r->n_generations; i++)
+        batch_add(&b, r->generations[i].read_end);
+    batch_end(&b);
+    return b.error;
+}
+
 static int put_sources(int fd, const struct ml_receiver *r)
 {
-    int fds[PIECE_FDS], error = 0;
-    unsigned n = 0;
-    for (uint32_t i = 0; error == 0 && i < r->n_slots; i++) {
+    struct batch b = {.fd = fd, .kind = PIECE_SOURCES};
+    if (r->n_sources > SOURCES_MAX)
+        return E2BIG;
+    for (uint32_t i = 0; i < r->n_slots; i++)
         if (r->sources[i].kind != ML_SOURCE_FREE)
-            fds[n++] = r->sources[i].fd;
-        if (n != 0 && (n == PIECE_FDS || i + 1 == r->n_slots)) {
-            error = put(fd, PIECE_SOURCES, 0, NULL, fds, n);
-            n = 0;
-        }
+            batch_add(&b, r->sources[i].fd);
+    batch_end(&b);
+    return b.error;
+}
+
+/* A message whose bytes are in a file, as it came from its sender or is now made. Takes the file.
+ */
+static int put_filed(int fd, struct ml_packet *packet, const int *fds, unsigned n_fds, int file)
+{
+    uint8_t head[sizeof(struct ml_wire) + sizeof(mach_msg_header_t)];
+    struct ml_packet headers = {.bytes = head, .size = sizeof head};
+    int all[ML_FDS_MAX], error = EINVAL;
+
+    memcpy(head, packet->bytes, sizeof head);
+    ml_packet_wire(&headers)->flags |= ML_WIRE_MEMFD;
+    if (n_fds < ML_FDS_MAX) {
+        memcpy(all, fds, n_fds * sizeof *fds);
+        all[n_fds] = file;
+        error = put(fd, PIECE_STASH, packet->via, &headers, all, n_fds + 1);
     }
+    close(file);
     return error;
 }
 
 /* A message that was put back, with its descriptors as it came with them. */
 static int put_stash(int fd, struct ml_packet *packet)
 {
-    if (packet->chained == NULL)
-        return put(fd, PIECE_STASH, packet->via, packet, packet->fds, packet->n_fds);
-    int chain = ml_chain_create(packet->chained, packet->n_fds);
-    if (chain < 0)
-        return errno;
-    int error = put(fd, PIECE_STASH, packet->via, packet, &chain, 1);
-    close(chain);
+    int chain = -1, error;
+    const int *fds = packet->fds;
+    unsigned n_fds = packet->n_fds;
+
+    if (packet->chained != NULL) {
+        chain = ml_chain_create(packet->chained, packet->n_fds);
+        if (chain < 0)
+            return errno;
+        fds = &chain;
+        n_fds = 1;
+    }
+    if (packet->file >= 0 || packet->size > STASH_INLINE) {
+        struct iovec bytes = {packet->bytes, packet->size};
+        int file =
+            packet->file >= 0 ? fcntl(packet->file, F_DUPFD_CLOEXEC, 0) : ml_packet_file(&bytes, 1);
+        error = file < 0 ? errno : put_filed(fd, packet, fds, n_fds, file);
+    } else {
+        error = put(fd, PIECE_STASH, packet->via, packet, fds, n_fds);
+    }
+    if (chain >= 0)
+        close(chain);
     return error;
 }
 
@@ -87,8 +157,8 @@ int ml_state_export(struct ml_receiver *r)
     }
     pthread_mutex_lock(&r->lock);
     int error = put(pair[0], PIECE_LIMITS, r->limits.mpl_qlimit, NULL, NULL, 0);
-    for (unsigned i = 0; error == 0 && i < r->n_generations; i++)
-        error = put(pair[0], PIECE_GENERATION, 0, NULL, &r->generations[i].read_end, 1);
+    if (error == 0)
+        error = put_generations(pair[0], r);
     if (error == 0)
         error = put_sources(pair[0], r);
     for (struct ml_stash *s = r->stash; error == 0 && s != NULL; s = s->next)
@@ -111,7 +181,7 @@ int ml_state_export(struct ml_receiver *r)
 static void take_generation(struct ml_receiver *r, struct ml_packet *piece, struct ml_garbage *g)
 {
     for (unsigned i = 0; i < piece->n_fds; i++)
-        if (ml_fd_is_pipe(piece->fds[i])) {
+        if (r->n_generations < GENERATIONS_MAX && ml_fd_is_pipe(piece->fds[i])) {
             (void)ml_receiver_add_generation(r, piece->fds[i], g);
             piece->fds[i] = -1;
         }
@@ -121,7 +191,8 @@ static void take_sources(struct ml_receiver *r, struct ml_packet *piece, struct 
 {
     uint64_t cookie;
     for (unsigned i = 0; i < piece->n_fds; i++)
-        if (ml_fd_is_seqpacket(piece->fds[i], &cookie) && ml_channel_harden(piece->fds[i]) == 0) {
+        if (r->n_sources < SOURCES_MAX && ml_fd_is_seqpacket(piece->fds[i], &cookie) &&
+            ml_channel_harden(piece->fds[i]) == 0) {
             (void)ml_receiver_add_source(r, piece->fds[i], g);
             piece->fds[i] = -1;
         }
@@ -134,9 +205,7 @@ static void take_stash(struct ml_receiver *r, struct ml_packet *piece, uint32_t 
     piece->size -= (uint32_t)sizeof(struct piece);
     piece->via = via == MACH_MSG_TYPE_PORT_SEND_ONCE ? via : MACH_MSG_TYPE_PORT_SEND;
     piece->sender = (struct ucred){.pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1};
-    if (ml_packet_has_chain(piece) && ml_chain_open(piece) != 0)
-        return;
-    if (ml_packet_check(piece))
+    if (ml_packet_examine(piece) == 0)
         (void)ml_receiver_stash_last(r, piece);
 }
 

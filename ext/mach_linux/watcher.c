@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 
 #include "refusal.h"
 #include "space.h"
@@ -21,10 +22,20 @@ struct watch {
 };
 
 static struct {
-    int epoll; /* 0: not started */
+    bool started;
+    bool paused; /* somebody could not do what an event asks for */
+    int epoll;
     struct watch *watches;
     uint32_t n;
 } watcher;
+
+/* Events are told as long as they last. One that is left for later is not to keep this thread busy
+ * meanwhile. */
+static void pause_a_little(void)
+{
+    const struct timespec t = {.tv_nsec = 10000000};
+    (void)nanosleep(&t, NULL);
+}
 
 static void handle(uint64_t id)
 {
@@ -36,8 +47,12 @@ static void handle(uint64_t id)
         if (w.fire != NULL && w.generation == (uint32_t)(id >> 32))
             w.fire(id, w.context, &g);
     }
+    bool paused = watcher.paused;
+    watcher.paused = false;
     ml_unlock();
     ml_garbage_flush(&g);
+    if (paused)
+        pause_a_little();
 }
 
 static void *run(void *arg)
@@ -74,7 +89,7 @@ static bool start_thread(int epoll)
 static bool start(void)
 {
     struct ml_garbage g = {0};
-    if (watcher.epoll != 0)
+    if (watcher.started)
         return true;
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     if (epoll < 0) {
@@ -88,6 +103,7 @@ static bool start(void)
         return false;
     }
     watcher.epoll = epoll;
+    watcher.started = true;
     return true;
 }
 
@@ -134,9 +150,14 @@ void ml_watch_remove(uint64_t watch)
     *w = (struct watch){.generation = w->generation + 1};
 }
 
+void ml_watch_pause(void)
+{
+    watcher.paused = true;
+}
+
 void ml_watch_reset_in_child(struct ml_garbage *g)
 {
-    if (watcher.epoll != 0)
+    if (watcher.started)
         ml_garbage_add(g, watcher.epoll);
     free(watcher.watches);
     memset(&watcher, 0, sizeof watcher);

@@ -19,6 +19,8 @@ typedef void (*ml_watch_fire)(uint64_t watch, void *context, struct ml_garbage *
  * epoll's. */
 uint64_t ml_watch_add(int fd, uint32_t events, ml_watch_fire fire, void *context);
 void ml_watch_remove(uint64_t watch);
+/* For who is called and cannot do now what the event asks for: it is told again a little later. */
+void ml_watch_pause(void);
 void ml_watch_reset_in_child(struct ml_garbage *g);
 
 #endif

@@ -182,6 +182,17 @@ CASE(a_sandbox_that_closes_later_is_a_shortage_with_its_reason)
     IS(take_id(port), 5);
 }
 
+CASE(a_look_behind_a_send_once_message_may_be_refused)
+{
+    mach_port_t port = make_port(), once = make_send_once(port);
+    refuse(SYS_recvmmsg, -1, 0, ENOSYS);
+    IS_OK(post(once, MOVE_SEND_ONCE, 6));
+    IS(take_id(port), 6);
+    once = make_send_once(port);
+    IS_OK(mach_port_deallocate(TASK, once));
+    (void)take_notification(port, MACH_NOTIFY_SEND_ONCE);
+}
+
 CASE(sending_descriptors_may_be_refused)
 {
     mach_port_t to = make_port(), port = make_port();

@@ -7,6 +7,7 @@ they come into the module after `selectors` has chosen what it uses.
 from __future__ import annotations
 
 import ctypes
+import operator
 import os
 import posix
 import select
@@ -125,7 +126,7 @@ def _closing_queues(
     """os.close, with which a kernel queue ends on a Mac: here the shim's has more to close."""
 
     def close(fd: int) -> None:
-        if not in_use() or not shim().kernel_queue_close(fd):
+        if not in_use() or not shim().kernel_queue_close(operator.index(fd)):
             posix.close(fd)
 
     return close
