@@ -7,6 +7,7 @@
 
 #include <mach/mach.h>
 
+#include "queue.h"
 #include "sets.h"
 #include "space.h"
 #include "vm.h"

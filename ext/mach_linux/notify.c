@@ -12,6 +12,7 @@
 
 #include "message.h"
 #include "notify.h"
+#include "queue.h"
 #include "watcher.h"
 
 struct ml_dead_name_request {

@@ -1,197 +1,14 @@
 /*
- * A message on its way out: see outbound.h.
+ * A message on its way out: the rights that it takes. See outbound.h.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "chain.h"
 #include "outbound.h"
 #include "refusal.h"
 #include "vm.h"
-
-/* The packet's own length that a socket is trusted to take. */
-#define SOCKET_MAX (200u * 1024u)
-
-/* --- measuring ------------------------------------------------------------------------------- */
-
-static const uint8_t *first_descriptor(const mach_msg_header_t *m)
-{
-    return (const uint8_t *)(m + 1) + sizeof(mach_msg_body_t);
-}
-
-static mach_msg_return_t measure_one(struct ml_outbound *out, const uint8_t *at)
-{
-    mach_msg_ool_descriptor_t memory;
-    mach_msg_ool_ports_descriptor_t ports;
-
-    switch (ml_descriptor_type(at)) {
-    case MACH_MSG_PORT_DESCRIPTOR:
-        out->n_named++;
-        return MACH_MSG_SUCCESS;
-    case MACH_MSG_OOL_DESCRIPTOR:
-        memcpy(&memory, at, sizeof memory);
-        if (memory.copy != MACH_MSG_PHYSICAL_COPY && memory.copy != MACH_MSG_VIRTUAL_COPY)
-            return MACH_SEND_INVALID_TYPE;
-        out->extra += ml_padded(memory.size);
-        out->memory = true;
-        return MACH_MSG_SUCCESS;
-    case MACH_MSG_OOL_PORTS_DESCRIPTOR:
-        memcpy(&ports, at, sizeof ports);
-        if (ports.copy != MACH_MSG_PHYSICAL_COPY && ports.copy != MACH_MSG_VIRTUAL_COPY)
-            return MACH_SEND_INVALID_TYPE;
-        if (ports.count > ML_PORTS_MAX - out->n_arrays)
-            return MACH_SEND_TOO_LARGE;
-        out->n_named += ports.count;
-        out->n_arrays += ports.count;
-        out->extra += ml_padded(ports.count);
-        return MACH_MSG_SUCCESS;
-    default:
-        return MACH_SEND_INVALID_TYPE;
-    }
-}
-
-static mach_msg_return_t measure(struct ml_outbound *out, const mach_msg_header_t *m, uint32_t size)
-{
-    uint32_t at = sizeof *m + sizeof(mach_msg_body_t);
-
-    out->rewritten = sizeof *m;
-    if ((m->msgh_bits & MACH_MSGH_BITS_COMPLEX) == 0)
-        return MACH_MSG_SUCCESS;
-    if (size < at)
-        return MACH_SEND_MSG_TOO_SMALL;
-    memcpy(&out->count, m + 1, sizeof out->count);
-    for (uint32_t i = 0; i < out->count; i++) {
-        const uint8_t *d = (const uint8_t *)m + at;
-        if (size - at < sizeof(mach_msg_type_descriptor_t))
-            return MACH_SEND_MSG_TOO_SMALL;
-        if (ml_descriptor_type(d) > MACH_MSG_OOL_PORTS_DESCRIPTOR)
-            return MACH_SEND_INVALID_TYPE;
-        if (size - at < ml_descriptor_size(d))
-            return MACH_SEND_MSG_TOO_SMALL;
-        mach_msg_return_t mr = measure_one(out, d);
-        if (mr != MACH_MSG_SUCCESS)
-            return mr;
-        at += ml_descriptor_size(d);
-    }
-    out->rewritten = at;
-    return MACH_MSG_SUCCESS;
-}
-
-/* --- laying out ------------------------------------------------------------------------------ */
-
-static void add_piece(struct ml_outbound *out, const void *base, size_t size)
-{
-    if (size != 0)
-        out->pieces[out->n_pieces++] = (struct iovec){(void *)(uintptr_t)base, size};
-}
-
-/* What goes behind the message: out-of-line memory from where it is, padded, then the arrays'
- * kinds. */
-static void add_extra(struct ml_outbound *out, const mach_msg_header_t *m)
-{
-    static const uint8_t zeros[4];
-    uint8_t *carries = out->carries;
-    const uint8_t *at = first_descriptor(m);
-
-    for (uint32_t i = 0; i < out->count; i++, at += ml_descriptor_size(at)) {
-        if (ml_descriptor_type(at) == MACH_MSG_OOL_DESCRIPTOR) {
-            mach_msg_ool_descriptor_t d;
-            memcpy(&d, at, sizeof d);
-            add_piece(out, d.address, d.size);
-            add_piece(out, zeros, ml_padded(d.size) - d.size);
-        } else if (ml_descriptor_type(at) == MACH_MSG_OOL_PORTS_DESCRIPTOR) {
-            mach_msg_ool_ports_descriptor_t d;
-            memcpy(&d, at, sizeof d);
-            add_piece(out, carries, ml_padded(d.count));
-            carries += ml_padded(d.count);
-        }
-    }
-}
-
-static bool lay_out(struct ml_outbound *out, const mach_msg_header_t *m, uint32_t size)
-{
-    /* A small message is copied whole, of a large one what is rewritten. */
-    uint32_t copied = sizeof(struct ml_wire) + size <= ML_INLINE_BYTES ? size : out->rewritten;
-    uint32_t head_size = (uint32_t)sizeof(struct ml_wire) + copied;
-    uint32_t n_pieces = 2 + 2 * out->count;
-    /* The most that the rights and the reply can take, and one for a memory file. */
-    size_t n_fds = 3 * ((size_t)out->n_named + 1) + 1;
-
-    if (head_size > ML_INLINE_BYTES)
-        out->head = malloc(head_size);
-    if (n_pieces > ML_INLINE_PIECES)
-        out->pieces = malloc(n_pieces * sizeof *out->pieces);
-    if (out->n_named > ML_INLINE_RIGHTS)
-        out->rights = malloc(out->n_named * sizeof *out->rights);
-    if (n_fds > ML_FDS_MAX)
-        out->fds = malloc(n_fds * sizeof *out->fds);
-    if (out->n_arrays != 0)
-        out->carries = calloc(1, out->n_arrays + 4 * (size_t)out->count);
-    if (out->head == NULL || out->pieces == NULL || out->rights == NULL || out->fds == NULL ||
-        (out->n_arrays != 0 && out->carries == NULL))
-        return false;
-    memcpy(out->head + sizeof(struct ml_wire), m, copied);
-    add_piece(out, out->head, head_size);
-    add_piece(out, (const uint8_t *)m + copied, size - copied);
-    if (out->extra != 0)
-        add_extra(out, m);
-    return true;
-}
-
-mach_msg_return_t ml_outbound_open(struct ml_outbound *out, const mach_msg_header_t *m,
-                                   uint32_t size)
-{
-    const struct ml_right none = {.carry = ML_CARRY_NULL, .fds = {-1, -1}};
-    out->destination = out->reply = none;
-    out->rights = out->few_rights;
-    out->head = out->few_bytes.bytes;
-    out->pieces = out->few_pieces;
-    out->carries = NULL;
-    out->n_rights = out->n_pieces = out->n_fds = out->garbage.n = 0;
-    out->fds = out->few_fds;
-    out->file = out->chain = -1;
-    out->copies = NULL;
-    out->count = out->n_named = out->n_arrays = 0;
-    out->extra = 0;
-    out->memory = false;
-    mach_msg_return_t mr = measure(out, m, size);
-    if (mr != MACH_MSG_SUCCESS)
-        return mr;
-    if (out->extra > ML_EXTRA_MAX || size > ML_EXTRA_MAX)
-        return MACH_SEND_TOO_LARGE;
-    return lay_out(out, m, size) ? MACH_MSG_SUCCESS : MACH_SEND_NO_BUFFER;
-}
-
-/* Of those that have not been handed over. */
-static void free_copies(struct ml_outbound *out)
-{
-    for (uint32_t i = 0; i < out->count; i++)
-        (void)vm_deallocate(mach_task_self(), (vm_address_t)out->copies[i].iov_base,
-                            out->copies[i].iov_len);
-    free(out->copies);
-}
-
-void ml_outbound_close(struct ml_outbound *out)
-{
-    ml_garbage_add(&out->garbage, out->file);
-    ml_garbage_add(&out->garbage, out->chain);
-    ml_garbage_flush(&out->garbage);
-    if (out->fds != out->few_fds)
-        free(out->fds);
-    if (out->head != out->few_bytes.bytes)
-        free(out->head);
-    if (out->pieces != out->few_pieces)
-        free(out->pieces);
-    if (out->rights != out->few_rights)
-        free(out->rights);
-    free(out->carries);
-    if (out->copies != NULL)
-        free_copies(out);
-}
 
 /* --- those that have rights ------------------------------------------------------------------- */
 
@@ -208,7 +25,7 @@ static void list_add(struct ml_outbound *out)
     sending = out;
 }
 
-static void list_remove(struct ml_outbound *out)
+void ml_outbound_unlist(struct ml_outbound *out)
 {
     if (out->previous != NULL)
         out->previous->next = out->next;
@@ -467,7 +284,7 @@ static bool dead_already(const struct ml_outbound *out, const mach_msg_header_t 
 {
     const struct ml_port *p = out->destination.port;
     bool ask = MACH_MSGH_BITS_LOCAL(m->msgh_bits) == MACH_MSG_TYPE_MAKE_SEND_ONCE;
-    const uint8_t *at = first_descriptor(m);
+    const uint8_t *at = ml_outbound_descriptors(m);
 
     if (p->receiver != NULL || p->kind != ML_PORT)
         return false;
@@ -517,145 +334,13 @@ mach_msg_return_t ml_outbound_copyin(struct ml_outbound *out, const mach_msg_hea
     return error == E2BIG ? MACH_SEND_TOO_LARGE : MACH_SEND_NO_BUFFER;
 }
 
-/* --- as a memory file ------------------------------------------------------------------------ */
-
-bool ml_outbound_is_long(const struct ml_outbound *out)
-{
-    size_t total = 0;
-    for (uint32_t i = 0; i < out->n_pieces; i++)
-        total += out->pieces[i].iov_len;
-    return total > SOCKET_MAX;
-}
-
-mach_msg_return_t ml_outbound_spill(struct ml_outbound *out)
-{
-    int file = ml_packet_file(out->pieces, out->n_pieces);
-    if (file < 0)
-        return errno == EFAULT ? MACH_SEND_INVALID_MEMORY : MACH_SEND_NO_BUFFER;
-    /* The packet itself is then the two headers; the file has everything, these included. */
-    ((struct ml_wire *)(void *)out->head)->flags |= ML_WIRE_MEMFD;
-    out->pieces[0] = (struct iovec){out->head, sizeof(struct ml_wire) + sizeof(mach_msg_header_t)};
-    out->n_pieces = 1;
-    ml_lock();
-    out->file = file;
-    ml_unlock();
-    out->fds[out->n_fds++] = file;
-    return MACH_MSG_SUCCESS;
-}
-
-/* --- afterwards ------------------------------------------------------------------------------ */
+/* --- the end of the rights ------------------------------------------------------------------- */
 
 void ml_outbound_end(struct ml_outbound *out, ml_right_end end)
 {
-    list_remove(out);
+    ml_outbound_unlist(out);
     for (uint32_t i = out->n_rights; i-- > 0;)
         end(&out->rights[i], &out->garbage);
     end(&out->destination, &out->garbage);
     end(&out->reply, &out->garbage);
-}
-
-mach_msg_return_t ml_outbound_copy_memory(struct ml_outbound *out, const mach_msg_header_t *m,
-                                          mach_msg_return_t mr)
-{
-    const uint8_t *at = first_descriptor(m);
-
-    out->copies = calloc(out->count, sizeof *out->copies);
-    if (out->copies == NULL)
-        return MACH_SEND_NO_BUFFER;
-    for (uint32_t i = 0; i < out->count; i++, at += ml_descriptor_size(at)) {
-        mach_msg_ool_descriptor_t d;
-        if (ml_descriptor_type(at) != MACH_MSG_OOL_DESCRIPTOR)
-            continue;
-        memcpy(&d, at, sizeof d);
-        void *copy = ml_vm_allocate(d.size);
-        if (copy == NULL && d.size != 0)
-            return MACH_SEND_NO_BUFFER;
-        out->copies[i] = (struct iovec){copy, d.size};
-        if (!ml_vm_read(copy, d.address, d.size))
-            return MACH_SEND_INVALID_MEMORY;
-    }
-    return mr;
-}
-
-static void hand_back_memory(uint8_t *at, struct iovec *copy)
-{
-    mach_msg_ool_descriptor_t d;
-    memcpy(&d, at, sizeof d);
-    if (d.deallocate)
-        (void)vm_deallocate(mach_task_self(), (vm_address_t)d.address, d.size);
-    d.address = copy->iov_base;
-    d.size = (mach_msg_size_t)copy->iov_len;
-    d.copy = MACH_MSG_VIRTUAL_COPY;
-    d.deallocate = 1;
-    memcpy(at, &d, sizeof d);
-    *copy = (struct iovec){NULL, 0}; /* the sender's now */
-}
-
-static void hand_back_array(struct ml_outbound *out, uint8_t *at, uint32_t *next)
-{
-    mach_msg_ool_ports_descriptor_t d;
-    bool full = false;
-
-    memcpy(&d, at, sizeof d);
-    mach_port_name_t *names = ml_vm_allocate(d.count * sizeof *names);
-    for (uint32_t i = 0; i < d.count; i++) {
-        struct ml_right *right = &out->rights[(*next)++];
-        if (names != NULL)
-            names[i] = ml_copyout(right, &full, &out->garbage);
-        else
-            ml_right_destroy(right, &out->garbage);
-    }
-    if (d.deallocate)
-        (void)vm_deallocate(mach_task_self(), (vm_address_t)d.address, d.count * sizeof *names);
-    d.address = names;
-    d.count = names == NULL ? 0 : d.count;
-    d.disposition = ml_disposition_arrived(d.disposition) & 0xff;
-    d.copy = MACH_MSG_VIRTUAL_COPY;
-    d.deallocate = 1;
-    memcpy(at, &d, sizeof d);
-}
-
-void ml_outbound_pseudo_receive(struct ml_outbound *out, mach_msg_header_t *m)
-{
-    bool full = false;
-    mach_msg_bits_t bits = m->msgh_bits & MACH_MSGH_BITS_COMPLEX;
-    mach_msg_type_name_t remote = ml_disposition_arrived(MACH_MSGH_BITS_REMOTE(m->msgh_bits));
-    mach_msg_type_name_t local = ml_disposition_arrived(MACH_MSGH_BITS_LOCAL(m->msgh_bits));
-    uint8_t *at = (uint8_t *)(m + 1) + sizeof(mach_msg_body_t);
-
-    list_remove(out);
-    m->msgh_remote_port = ml_copyout(&out->destination, &full, &out->garbage);
-    m->msgh_local_port = ml_copyout(&out->reply, &full, &out->garbage);
-    m->msgh_bits = bits | MACH_MSGH_BITS(remote, local);
-    for (uint32_t i = 0, next = 0; i < out->count; i++, at += ml_descriptor_size(at)) {
-        if (ml_descriptor_type(at) == MACH_MSG_OOL_DESCRIPTOR) {
-            hand_back_memory(at, &out->copies[i]);
-        } else if (ml_descriptor_type(at) == MACH_MSG_OOL_PORTS_DESCRIPTOR) {
-            hand_back_array(out, at, &next);
-        } else {
-            mach_msg_port_descriptor_t d;
-            memcpy(&d, at, sizeof d);
-            d.disposition = ml_disposition_arrived(d.disposition) & 0xff;
-            d.name = ml_copyout(&out->rights[next++], &full, &out->garbage);
-            memcpy(at, &d, sizeof d);
-        }
-    }
-}
-
-void ml_outbound_deallocate(const struct ml_outbound *out, const mach_msg_header_t *m)
-{
-    const uint8_t *at = first_descriptor(m);
-    if (out->extra == 0)
-        return;
-    for (uint32_t i = 0; i < out->count; i++, at += ml_descriptor_size(at)) {
-        mach_msg_ool_descriptor_t d;
-        if (ml_descriptor_type(at) == MACH_MSG_PORT_DESCRIPTOR)
-            continue;
-        memcpy(&d, at, sizeof d); /* an array's descriptor has the same shape */
-        vm_size_t size = d.size;
-        if (ml_descriptor_type(at) == MACH_MSG_OOL_PORTS_DESCRIPTOR)
-            size *= sizeof(mach_port_name_t);
-        if (d.deallocate)
-            (void)vm_deallocate(mach_task_self(), (vm_address_t)d.address, size);
-    }
 }

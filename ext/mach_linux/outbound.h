@@ -4,6 +4,9 @@
  * The packet is gathered from where things are: what has to be rewritten (headers, descriptors) is
  * copied to `head`, inline data and out-of-line memory are sent from the caller's memory. A packet
  * that is longer than a socket takes goes as a sealed memory file instead.
+ *
+ * Who owns what: the message owns its rights, which are references, and what was allocated for the
+ * packet; the caller's buffer and its out-of-line memory stay the caller's until it was sent.
  */
 #ifndef ML_OUTBOUND_H
 #define ML_OUTBOUND_H
@@ -52,26 +55,44 @@ struct ml_outbound {
     bool memory;        /* it has out-of-line memory */
 };
 
+/* The first descriptor of a complex message. */
+static inline const uint8_t *ml_outbound_descriptors(const mach_msg_header_t *m)
+{
+    return (const uint8_t *)(m + 1) + sizeof(mach_msg_body_t);
+}
+
+/* The packet: layout.c. The lock is not held. */
+
 /* Looks at the message without consuming anything and gets the room that is needed. */
 mach_msg_return_t ml_outbound_open(struct ml_outbound *out, const mach_msg_header_t *m,
                                    uint32_t size);
 void ml_outbound_close(struct ml_outbound *out);
 
-/* Takes the rights out of the space and completes the packet; the lock is held. On failure nothing
- * is left to do, whatever was consumed. ML_SENT_AND_DESTROYED: it went to a port that it carried,
- * which is success. */
+/* Is the packet too long for a socket? */
+bool ml_outbound_is_long(const struct ml_outbound *out);
+/* Puts the packet into a memory file. */
+mach_msg_return_t ml_outbound_spill(struct ml_outbound *out);
+
+/* The rights: outbound.c. The lock is held. */
+
+/* Takes the rights out of the space and completes the packet. On failure nothing is left to do,
+ * whatever was consumed. ML_SENT_AND_DESTROYED: it went to a port that it carried, which is
+ * success. */
 mach_msg_return_t ml_outbound_copyin(struct ml_outbound *out, const mach_msg_header_t *m,
                                      uint32_t size);
 #define ML_SENT_AND_DESTROYED (-1) /* not one of Mach's codes */
 
-/* Is the packet too long for a socket? */
-bool ml_outbound_is_long(const struct ml_outbound *out);
-/* Puts the packet into a memory file; the lock is not held. */
-mach_msg_return_t ml_outbound_spill(struct ml_outbound *out);
-
 typedef void (*ml_right_end)(struct ml_right *right, struct ml_garbage *g);
-/* Commits, undoes or destroys all rights; the lock is held. */
+/* Commits, undoes or destroys all rights. */
 void ml_outbound_end(struct ml_outbound *out, ml_right_end end);
+/* Its rights are dealt with elsewhere: a forked child need not look for them. */
+void ml_outbound_unlist(struct ml_outbound *out);
+/* In a forked child: closes what the messages hold that other threads of the parent were sending.
+ */
+void ml_outbound_abandon(struct ml_garbage *g);
+
+/* Afterwards: returned.c. */
+
 /* Makes the sender's copies of out-of-line memory for the pseudo-receive, whose reason is `mr`; the
  * lock is not held. Gives `mr`, or why there is none and the rights are to be undone. */
 mach_msg_return_t ml_outbound_copy_memory(struct ml_outbound *out, const mach_msg_header_t *m,
@@ -79,9 +100,6 @@ mach_msg_return_t ml_outbound_copy_memory(struct ml_outbound *out, const mach_ms
 /* Hands everything back to the sender, in its buffer, as if it had received the message; the lock
  * is held. */
 void ml_outbound_pseudo_receive(struct ml_outbound *out, mach_msg_header_t *m);
-/* In a forked child: closes what the messages hold that other threads of the parent were sending.
- */
-void ml_outbound_abandon(struct ml_garbage *g);
 /* It was sent: memory that was given away with `deallocate` goes. */
 void ml_outbound_deallocate(const struct ml_outbound *out, const mach_msg_header_t *m);
 

@@ -46,7 +46,7 @@ enum ml_carry {
 #define ML_SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 #define ML_WIRE_KERNEL 1u /* made by the library, in Mach's kernel's place */
-#define ML_WIRE_MEMFD 2u  /* the packet is in a sealed memory file, the last descriptor */
+#define ML_WIRE_MEMFD 2u  /* the packet is in a memory file, the last descriptor: memfile.h */
 #define ML_WIRE_CHAIN 4u  /* the descriptors are in a socket, the first: chain.h */
 
 struct ml_wire {
@@ -119,17 +119,12 @@ unsigned ml_carry_fds(enum ml_carry kind);
 int ml_packet_read(int fd, struct ml_packet *packet);
 /* The same from a channel that is for one packet. *over: nothing is in it any more, nor will be. */
 int ml_packet_read_only(int fd, struct ml_packet *packet, bool *over);
-/* Reads a packet out of its file (packet->file). 0; EBADMSG, EMFILE or ENOMEM: to be dropped. */
-int ml_packet_load(struct ml_packet *packet);
 /* The same as ml_packet_read() into any buffer, and without the check of what it says. */
 int ml_packet_read_raw(int fd, struct ml_packet *packet, uint8_t *buffer, uint32_t size);
 /* And leaving it to the caller to drop it if it is no good: n_fds is set in any case. */
 int ml_packet_take(int fd, struct ml_packet *packet, uint8_t *buffer, uint32_t size);
 /* The check, of one that was read raw: 0; EBADMSG, EMFILE or ENOMEM: to be dropped. */
 int ml_packet_examine(struct ml_packet *packet);
-/* A memory file with these bytes, sealed; the caller's. −1 and errno, EFAULT for memory that cannot
- * be read. */
-int ml_packet_file(const struct iovec *pieces, unsigned n);
 /* Does it say that its descriptors are in a chain? */
 bool ml_packet_has_chain(const struct ml_packet *packet);
 /* Is everything in it consistent? Sizes, kinds, dispositions, descriptor count. */

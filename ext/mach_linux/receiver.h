@@ -1,18 +1,13 @@
 /*
  * A receive right: the receiving end of a port's channel and all that Mach keeps with the port.
  *
- * Besides the channel a receiver listens on its sources: each send-once right made for the port has
- * a channel of its own, from which one message, or the news that there will be none, arrives. As
- * soon as somebody waits or a source exists, an epoll descriptor covers all of them.
- *
  * Who owns what: the receiver owns rx, its sources' descriptors, the read ends (and the cached
  * write end) of the senders' pipes, the stash, and one reference to its port, whose tx is the
  * anchor from which send rights are made. Moving the right takes all of that into a fresh receiver
  * and leaves the old object, alive = false, to the threads that are still pinned to it.
  *
- * `lock` guards the queue: whoever reads from rx or a source holds it, so that a move or a destroy,
- * which take it too, know that nobody is inside a receive. It is taken after the space's lock, or
- * alone.
+ * `lock` guards the queue, which is all that is received from (queue.h). It is taken after the
+ * space's lock, or alone.
  */
 #ifndef ML_RECEIVER_H
 #define ML_RECEIVER_H
@@ -21,24 +16,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "packet.h"
 #include "space.h"
 
-/* A message read from the channel but not yet delivered; the packet's bytes follow the structure.
- */
-struct ml_stash {
-    struct ml_stash *next;
-    struct ml_packet packet;
-};
-
-enum ml_source_kind { ML_SOURCE_FREE, ML_SOURCE_SEND_ONCE };
-
-struct ml_source {
-    enum ml_source_kind kind;
-    int fd;
-    uint32_t generation;
-    uint32_t next_free;
-};
+struct ml_source;
+struct ml_stash;
 
 /* One pipe whose write ends the senders hold: it hangs up when the last of them is gone. */
 struct ml_generation {
@@ -71,7 +52,7 @@ struct ml_receiver {
     struct ml_port *port_destroyed;    /* the same, for PORT_DESTROYED */
     struct ml_membership *memberships; /* changed only with `lock` held too, read with either */
 
-    /* `lock` guards these. */
+    /* `lock` guards these, the queue. */
     pthread_mutex_t lock;
     bool alive;
     bool behind; /* a set does not watch `epoll` yet */
@@ -83,7 +64,7 @@ struct ml_receiver {
     uint32_t n_slots, free_slot, n_sources;
 };
 
-/* The space's lock is held in all of these but the last group. */
+/* The space's lock is held in all of these. */
 
 /* A new port with its receive right and no name: KERN_RESOURCE_SHORTAGE when descriptors or memory
  * are at their limit. *out has one reference; its receiver is set. */
@@ -126,41 +107,7 @@ void ml_receiver_prune(struct ml_receiver *r, struct ml_garbage *g);
 void ml_receiver_senders_changed(struct ml_port *p, struct ml_garbage *g);
 /* Do send rights exist outside this task's own names: in other tasks, or in messages? */
 bool ml_receiver_has_remote_senders(struct ml_receiver *r);
-/* Makes a send-once right: an unnamed ML_SEND_ONCE port with one reference. *source is which of r's
- * sources it sends to. */
-kern_return_t ml_receiver_make_send_once(struct ml_receiver *r, struct ml_port **out,
-                                         uint64_t *source, struct ml_garbage *g);
-/* The right was not given to anybody: its end is no news. The reference stays the caller's. */
-void ml_receiver_unmake_send_once(struct ml_receiver *r, const struct ml_port *once,
-                                  uint64_t source);
-/* Listens on one more send-once channel; takes fd. */
-bool ml_receiver_add_source(struct ml_receiver *r, int fd, struct ml_garbage *g);
 /* Remembers one more pipe of senders; takes its read end. */
 bool ml_receiver_add_generation(struct ml_receiver *r, int read_end, struct ml_garbage *g);
-
-/* r->lock is held. */
-
-/* The descriptor that polls readable while something may be waiting; made at the first use. −1:
- * errno. */
-int ml_receiver_epoll(struct ml_receiver *r);
-/* What a set has to watch: the channel alone, as long as that is all there is to wait for. −1:
- * errno. */
-int ml_receiver_watched(struct ml_receiver *r);
-/* Somebody shut the sending end down for all: sets are not to be told of it for ever. */
-void ml_receiver_severed(struct ml_receiver *r);
-/* Reads the next packet without waiting, as ml_packet_read() does. An unused send-once right that
- * went away counts as its notification. */
-int ml_receiver_next(struct ml_receiver *r, struct ml_packet *packet);
-/* How many messages wait, each asked for one by one. */
-uint32_t ml_receiver_count(struct ml_receiver *r);
-/* Does a message wait that came through a send right? */
-bool ml_receiver_has_queued(struct ml_receiver *r);
-/* Puts a packet back in front of the queue, copying it. ENOMEM: it is destroyed. */
-int ml_receiver_stash(struct ml_receiver *r, struct ml_packet *packet);
-/* The same behind those that were put back before. */
-int ml_receiver_stash_last(struct ml_receiver *r, struct ml_packet *packet);
-
-/* Makes `epoll` always ready, so that everybody who waits on it looks again. */
-void ml_wake_forever(int epoll);
 
 #endif

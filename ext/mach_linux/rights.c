@@ -8,6 +8,7 @@
 
 #include "bootstrap.h"
 #include "notify.h"
+#include "queue.h"
 #include "refusal.h"
 #include "reject.h"
 #include "rights.h"

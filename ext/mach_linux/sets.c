@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "queue.h"
 #include "refusal.h"
 #include "sets.h"
 

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "chain.h"
+#include "memfile.h"
+#include "queue.h"
 #include "refusal.h"
 #include "reject.h"
 #include "state.h"

@@ -9,6 +9,7 @@
  * goes. The space's lock is held.
  */
 #include "notify.h"
+#include "queue.h"
 #include "rights.h"
 
 /* The name that the right came from is free: somebody gave up what else it stood for. It is made

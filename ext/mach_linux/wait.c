@@ -7,6 +7,7 @@
 
 #include "mach_linux.h"
 #include "message.h"
+#include "queue.h"
 #include "refusal.h"
 #include "sets.h"
 

@@ -26,8 +26,17 @@ LIBRARY = ROOT / "ext" / "mach_linux"
 CORPUS = HERE / "corpus"
 
 TARGETS = {
-    "packet": ["packet.c", "chain.c", "receive.c", "rights.c", "receiver.c"],
-    "state": ["state.c", "receiver.c"],
+    "packet": [
+        "packet.c",
+        "memfile.c",
+        "chain.c",
+        "receive.c",
+        "inbound.c",
+        "rights.c",
+        "receiver.c",
+        "queue.c",
+    ],
+    "state": ["state.c", "receiver.c", "queue.c"],
 }
 """The targets, and the library's files that each is about."""
 

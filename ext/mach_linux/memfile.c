@@ -1,0 +1,117 @@
+/*
+ * Packets in memory files: see memfile.h.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "chain.h"
+#include "memfile.h"
+#include "refusal.h"
+
+/* --- reading --------------------------------------------------------------------------------- */
+
+static bool read_all(int file, uint8_t *to, size_t size)
+{
+    for (size_t at = 0; at < size;) {
+        ssize_t n = pread(file, to + at, size - at, (off_t)at);
+        if (n <= 0)
+            return false;
+        at += (size_t)n;
+    }
+    return true;
+}
+
+/* The length of a packet by its headers. */
+static uint64_t length_said(const struct ml_packet *packet)
+{
+    return sizeof(struct ml_wire) + (uint64_t)ml_packet_header(packet)->msgh_size +
+           ml_packet_wire(packet)->extra;
+}
+
+int ml_packet_open_file(struct ml_packet *packet)
+{
+    int file = packet->fds[packet->n_fds - 1], seals = fcntl(file, F_GET_SEALS);
+    struct stat st;
+
+    if (packet->size != sizeof(struct ml_wire) + sizeof(mach_msg_header_t) || seals < 0 ||
+        (seals & ML_SEALS) != ML_SEALS || fstat(file, &st) != 0 ||
+        ml_packet_header(packet)->msgh_size > ML_EXTRA_MAX ||
+        ml_packet_wire(packet)->extra > ML_EXTRA_MAX ||
+        (uint64_t)st.st_size != length_said(packet) || st.st_blocks * 512 < st.st_size)
+        return EBADMSG;
+    packet->file = file;
+    packet->n_fds--;
+    return 0;
+}
+
+int ml_packet_load(struct ml_packet *packet)
+{
+    struct ml_wire wire = *ml_packet_wire(packet);
+    const mach_msg_header_t header = *ml_packet_header(packet);
+    size_t size = (size_t)length_said(packet);
+    int error = 0;
+
+    packet->heap = malloc(size);
+    if (packet->heap == NULL) {
+        ml_refused("malloc", ENOMEM);
+        return ENOMEM;
+    }
+    if (!read_all(packet->file, packet->heap, size))
+        return EBADMSG;
+    close(packet->file); /* which is sealed, and therefore the kernel's own */
+    packet->file = -1;
+    packet->bytes = packet->heap;
+    packet->size = (uint32_t)size;
+    wire.flags &= (uint8_t)~ML_WIRE_MEMFD;
+    if (memcmp(packet->bytes, &wire, sizeof wire) != 0 ||
+        memcmp(packet->bytes + sizeof wire, &header, sizeof header) != 0)
+        return EBADMSG;
+    if (ml_packet_has_chain(packet))
+        error = ml_chain_open(packet);
+    return error == 0 && !ml_packet_check(packet) ? EBADMSG : error;
+}
+
+/* --- writing --------------------------------------------------------------------------------- */
+
+static bool write_all(int file, const uint8_t *from, size_t size)
+{
+    while (size != 0) {
+        ssize_t n = write(file, from, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        from += n;
+        size -= (size_t)n;
+    }
+    return true;
+}
+
+int ml_packet_file(const struct iovec *pieces, unsigned n)
+{
+    const char *call = "memfd_create";
+    int file = memfd_create("mach-message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    bool good = file >= 0;
+
+    for (unsigned i = 0; good && i < n; i++) {
+        call = "write to a memory file";
+        good = write_all(file, pieces[i].iov_base, pieces[i].iov_len);
+    }
+    if (good) {
+        call = "fcntl(F_ADD_SEALS)";
+        good = fcntl(file, F_ADD_SEALS, ML_SEALS) == 0;
+    }
+    if (good)
+        return file;
+    int error = errno;
+    ml_refused(call, error);
+    if (file >= 0)
+        close(file);
+    errno = error;
+    return -1;
+}
