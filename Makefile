@@ -133,7 +133,8 @@ TSAN_SUITES := threads fork interrupts receive notifications notification_delive
     send_once server reply_port bootstrap descriptors destination meanwhile
 # CPython is not instrumented, so its own races are not seen; its lock is, as any other.
 TSAN_TESTS := $(addprefix tests/,test_concurrency.py test_ext_rights.py test_ext_check_in.py \
-    test_ext_server.py test_messages.py test_notifications.py test_port_set.py test_server.py)
+    test_ext_server.py test_ext_waits.py test_messages.py test_messages_failures.py test_notifications.py \
+    test_port_set.py test_server.py)
 ASAN_TESTS := $(filter-out tests/test_readme.py tests/test_repository.py tests/test_install.py \
     tests/test_bench.py tests/test_ext_build.py,$(wildcard tests/test_*.py))
 

@@ -10,11 +10,13 @@ import subprocess
 import sys
 import sysconfig
 import threading
+import uuid
 from functools import cache
 from importlib.util import module_from_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from child_port import _child_port as ext
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -108,6 +110,27 @@ def check_in_body(
         + bytes([0, 0, 0, 0, 1, 0, 0, 0])
         + struct.pack("=Q", token)
     )
+
+
+class Service:
+    """A bootstrap service with a ServerCore at it."""
+
+    def __init__(self, expected_pid: int | None = None) -> None:
+        self.name = f"child_port.test.{uuid.uuid4()}"
+        self.rx = ext.bootstrap_check_in(self.name)
+        self.tx = ext.bootstrap_look_up(self.name)
+        self.core = ext.ServerCore(self.rx, TOKEN, expected_pid)
+
+    def reject(self) -> dict[str, int]:
+        """Handle what is queued, none of which is a check-in; what has been counted."""
+        with pytest.raises(ext.TimedOut):
+            self.core.accept(0)
+        return {key: value for key, value in self.core.stats.items() if value}
+
+    def close(self) -> None:
+        self.core.close()
+        self.tx.close()
+        self.rx.close()
 
 
 class Stranger:
