@@ -471,7 +471,7 @@ kern_return_t mach_port_names(ipc_space_t task, mach_port_name_array_t *names,
         uint32_t cursor = 0, i = 0;
         for (struct ml_entry *e; (e = ml_entry_next(&cursor)) != NULL; i++) {
             (*names)[i] = ml_entry_name(e);
-            (*types)[i] = entry_type(e);
+            (*types)[i] = ml_entry_has_died(e) ? MACH_PORT_TYPE_DEAD_NAME : entry_type(e);
         }
         *namesCnt = *typesCnt = n;
     }

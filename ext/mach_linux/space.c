@@ -102,15 +102,20 @@ struct ml_entry *ml_entry_lookup(mach_port_name_t name)
     return e;
 }
 
-struct ml_entry *ml_entry_look(mach_port_name_t name, struct ml_garbage *g)
+bool ml_entry_has_died(const struct ml_entry *e)
 {
-    struct ml_entry *e = ml_entry_lookup(name);
-    if (e == NULL || (e->kind != ML_SEND_RECEIVE && e->kind != ML_ONCE))
-        return e;
+    if (e->kind != ML_SEND_RECEIVE && e->kind != ML_ONCE)
+        return false;
     struct ml_port *p = e->port;
     if (p->receiver == NULL && !p->dead)
         p->dead = p->kind == ML_TASK ? ml_task_exited(p->tx) : ml_fd_hung_up(p->tx);
-    if (p->dead)
+    return p->dead;
+}
+
+struct ml_entry *ml_entry_look(mach_port_name_t name, struct ml_garbage *g)
+{
+    struct ml_entry *e = ml_entry_lookup(name);
+    if (e != NULL && ml_entry_has_died(e))
         ml_entry_die(e, g);
     return e;
 }

@@ -83,6 +83,8 @@ void ml_space_reset_in_child(void);
 struct ml_entry *ml_entry_lookup(mach_port_name_t name);
 /* As above, but a send right whose port has died since is first turned into a dead name. */
 struct ml_entry *ml_entry_look(mach_port_name_t name, struct ml_garbage *g);
+/* Has the port of e's send or send-once right died? The entry stays what it is. */
+bool ml_entry_has_died(const struct ml_entry *e);
 /* The entry at an index that the caller has reserved. */
 struct ml_entry *ml_entry_at(uint32_t index);
 mach_port_name_t ml_entry_name(const struct ml_entry *e);

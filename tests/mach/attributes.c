@@ -61,6 +61,33 @@ CASE(names_no_longer_holds_a_freed_name)
         IS_TRUE(names[i] != port);
 }
 
+/* The type that mach_port_names tells; 0 if it does not list the name. */
+static mach_port_type_t listed_type(mach_port_t name)
+{
+    mach_port_name_array_t names = NULL;
+    mach_port_type_array_t types = NULL;
+    mach_msg_type_number_t name_count = 0, type_count = 0;
+    mach_port_type_t type = 0;
+    NEED_OK(mach_port_names(TASK, &names, &name_count, &types, &type_count));
+    for (mach_msg_type_number_t i = 0; i < name_count; i++)
+        if (names[i] == name)
+            type = types[i];
+    return type;
+}
+
+CASE(names_tells_of_a_dead_name_that_nobody_has_looked_at)
+{
+    mach_port_t parked = MACH_PORT_NULL, send = make_send_only(1, &parked);
+    mach_port_t parked_too = make_port(), port = make_port(), once = make_send_once(port);
+    IS_OK(post_right(parked_too, port, MOVE_RECEIVE));
+    IS(listed_type(send), MACH_PORT_TYPE_SEND);
+    IS(listed_type(once), MACH_PORT_TYPE_SEND_ONCE);
+    destroy_receive(parked);
+    destroy_receive(parked_too);
+    IS(listed_type(send), MACH_PORT_TYPE_DEAD_NAME);
+    IS(listed_type(once), MACH_PORT_TYPE_DEAD_NAME);
+}
+
 CASE(receive_status_of_a_new_port)
 {
     mach_port_status_t status = status_of(make_port());
