@@ -297,9 +297,13 @@ static bool dead_already(const struct ml_outbound *out, const mach_msg_header_t 
 /* A receive right sent to its own port: nobody could ever receive it. */
 static bool carries_its_destination(const struct ml_outbound *out)
 {
-    for (uint32_t i = 0; i < out->n_rights; i++)
-        if (out->rights[i].receiver != NULL && out->rights[i].port == out->destination.port)
+    const struct ml_port *to = out->destination.port;
+    for (uint32_t i = 0; i < out->n_rights; i++) {
+        struct ml_receiver *r = out->rights[i].receiver;
+        if (r != NULL &&
+            (out->rights[i].port == to || (to->kind == ML_SEND_ONCE && ml_receiver_hears(r, to))))
             return true;
+    }
     return false;
 }
 

@@ -173,6 +173,17 @@ static bool add_source(struct ml_receiver *r, int fd, uint64_t *event, struct ml
     return ok;
 }
 
+bool ml_receiver_hears(struct ml_receiver *r, const struct ml_port *once)
+{
+    bool hears = false;
+    pthread_mutex_lock(&r->lock);
+    for (uint32_t i = 0; !hears && i < r->n_slots; i++)
+        hears =
+            r->sources[i].kind != ML_SOURCE_FREE && ml_channel_matches(once->tx, r->sources[i].fd);
+    pthread_mutex_unlock(&r->lock);
+    return hears;
+}
+
 bool ml_receiver_add_source(struct ml_receiver *r, int fd, struct ml_garbage *g)
 {
     uint64_t event;

@@ -49,6 +49,8 @@ kern_return_t ml_receiver_make_send_once(struct ml_receiver *r, struct ml_port *
 /* The right was not given to anybody: its end is no news. The reference stays the caller's. */
 void ml_receiver_unmake_send_once(struct ml_receiver *r, const struct ml_port *once,
                                   uint64_t source);
+/* Does the send-once right lead to r? */
+bool ml_receiver_hears(struct ml_receiver *r, const struct ml_port *once);
 /* Listens on one more send-once channel; takes fd. */
 bool ml_receiver_add_source(struct ml_receiver *r, int fd, struct ml_garbage *g);
 /* Ends the waits and closes the queue; what it is made of is shut down for all who have duplicates,

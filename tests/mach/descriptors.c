@@ -127,6 +127,44 @@ CASE(move_receive_of_a_port_to_itself_destroys_message_and_port)
     take_notification(watched, MACH_NOTIFY_SEND_ONCE);
 }
 
+CASE(move_receive_of_a_port_to_itself_through_a_send_once_right_destroys_it)
+{
+    for (int made = 0; made < 2; made++) {
+        mach_port_t port = make_port_with_sends(1);
+        mach_port_t to = made ? port : make_send_once(port);
+        struct letter letter;
+        tap_about(made ? "MAKE_SEND_ONCE" : "MOVE_SEND_ONCE");
+        letter_to(&letter, to, made ? MAKE_SEND_ONCE : MOVE_SEND_ONCE, 1);
+        letter_right(&letter, port, MOVE_RECEIVE);
+        NEED_OK(letter_send(&letter, NOW));
+        IS(type_of(port), MACH_PORT_TYPE_DEAD_NAME);
+    }
+}
+
+/* The receive right leaves, and what send rights come before it in the message were made. */
+CASE(send_rights_and_then_the_receive_right_of_a_port_in_one_message)
+{
+    static const mach_msg_type_name_t before[] = {MAKE_SEND, COPY_SEND, MOVE_SEND, MAKE_SEND_ONCE};
+    for (int i = 0; i < 4; i++) {
+        mach_port_t carrier = make_port(), port = make_port_with_sends(before[i] != MAKE_SEND);
+        struct letter letter;
+        tap_about("disposition %u", before[i]);
+        letter_to(&letter, carrier, MAKE_SEND, 1);
+        letter_reply(&letter, port, MAKE_SEND);
+        letter_right(&letter, port, before[i]);
+        letter_right(&letter, port, MOVE_RECEIVE);
+        NEED_OK(letter_send(&letter, NOW));
+        take(&letter, carrier);
+        port = letter.ports[1].name;
+        IS(letter.header.msgh_remote_port, port);
+        IS(before[i] != MAKE_SEND_ONCE, letter.ports[0].name == port);
+        IS_OK(post(letter.ports[0].name, i == 3 ? MOVE_SEND_ONCE : COPY_SEND, 7));
+        IS(take_id(port), 7);
+        IS_OK(post(port, COPY_SEND, 8));
+        IS(take_id(port), 8);
+    }
+}
+
 CASE(the_same_name_as_move_send_twice_works_with_two_urefs)
 {
     mach_port_t carrier = make_port(), port = make_port_with_sends(2);
