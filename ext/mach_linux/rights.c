@@ -165,11 +165,18 @@ kern_return_t ml_copyin(mach_port_name_t name, mach_msg_type_name_t disposition,
         return KERN_SUCCESS;
     }
     struct ml_entry *e = ml_entry_lookup(name);
+    if (e != NULL && e->request != NULL)
+        e = ml_entry_look(name, g); /* whoever asked to be told of the death is told of it first */
     if (e == NULL)
         return KERN_INVALID_NAME;
     right->origin = name >> 8;
     right->generation = e->generation;
     kern_return_t kr = copyin_entry(e, disposition, right, g);
+    if (kr == KERN_INVALID_RIGHT && ml_entry_has_died(e)) {
+        /* A dead name stands for either kind of right. */
+        ml_entry_die(e, g);
+        kr = copyin_entry(e, disposition, right, g);
+    }
     if (kr != KERN_SUCCESS)
         *right = (struct ml_right){.carry = ML_CARRY_NULL, .fds = {-1, -1}};
     return kr;

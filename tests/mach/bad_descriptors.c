@@ -109,6 +109,22 @@ CASE(a_dead_name_as_17_18_or_19_delivers_port_dead)
     }
 }
 
+CASE(a_name_whose_port_has_died_unseen_is_a_dead_name_too)
+{
+    for (int once = 0; once < 2; once++) {
+        for (mach_msg_type_name_t disposition = 17; disposition <= 19; disposition++) {
+            mach_port_t carrier = make_port(), port = make_port_with_sends(1);
+            mach_port_t parking = make_port(), name = once ? make_send_once(port) : port;
+            tap_about("%s, disposition %u", once ? "send-once" : "send", disposition);
+            IS_OK(post_right(parking, port, MOVE_RECEIVE));
+            destroy_receive(parking);
+            IS_OK(post_right(carrier, name, disposition));
+            IS(take_right(carrier, disposition == 18 ? 18 : 17), MACH_PORT_DEAD);
+            IS(refs(name, MACH_PORT_RIGHT_DEAD_NAME), disposition == 19 ? 1 : -1);
+        }
+    }
+}
+
 CASE(a_dead_name_as_16_20_or_21_is_invalid_right)
 {
     static const mach_msg_type_name_t dispositions[] = {16, 20, 21};

@@ -169,6 +169,22 @@ CASE(a_name_given_back_after_its_port_died_is_dead_not_deleted)
     }
 }
 
+CASE(a_name_sent_away_after_its_port_died_is_dead_not_deleted)
+{
+    mach_port_t notify = make_port(), carrier = make_port(), parked = MACH_PORT_NULL;
+    for (int i = 0; i < 50; i++) {
+        mach_port_t port = make_send_only(1, &parked);
+        request(port, DEAD_NAME, 0, notify);
+        destroy_receive(parked);
+        IS_OK(post_right(carrier, port, MOVE_SEND));
+        IS(take_right(carrier, 17), MACH_PORT_DEAD);
+        IS(take_notification(notify, DEAD_NAME), port);
+        IS(refs(port, DEAD), 1);
+        IS_OK(mach_port_deallocate(TASK, port));
+    }
+    IS_TRUE(is_empty(notify));
+}
+
 CASE(a_name_whose_last_right_is_inserted_elsewhere_is_deleted)
 {
     mach_port_t notify = make_port(), port = make_send_only(1, NULL), fresh = make_port();
