@@ -148,18 +148,7 @@ static void forget_watches(struct ml_receiver *r)
 static bool has_senders(struct ml_port *p, struct ml_garbage *g)
 {
     const struct ml_entry *e = ml_port_entry(p);
-    ml_receiver_prune(p->receiver, g);
-    return p->receiver->n_generations != 0 || (e != NULL && e->urefs != 0);
-}
 
-void ml_notify_senders_changed(struct ml_port *p, struct ml_garbage *g)
-{
-    struct ml_receiver *r = p->receiver;
-    struct ml_entry *e = ml_port_entry(p);
-
-    r->no_senders_due = false;
-    if (r->no_senders == NULL)
-        return;
     if ((e == NULL || e->urefs == 0) && p->live >= 0 && p->refs <= 2) {
         /* Our own share from when the right was elsewhere. Closed now, not with the garbage: its
          * hang-up is what is looked for. */
@@ -168,17 +157,48 @@ void ml_notify_senders_changed(struct ml_port *p, struct ml_garbage *g)
         p->live = -1;
         ml_garbage_flush(&now);
     }
+    ml_receiver_prune(p->receiver, g);
+    return p->receiver->n_generations != 0 || (e != NULL && e->urefs != 0);
+}
+
+/* A message has the right that it was sent through until it is received. */
+static bool has_queued(struct ml_receiver *r)
+{
+    pthread_mutex_lock(&r->lock);
+    bool queued = ml_receiver_has_queued(r);
+    pthread_mutex_unlock(&r->lock);
+    return queued;
+}
+
+void ml_notify_senders_changed(struct ml_port *p, struct ml_garbage *g)
+{
+    struct ml_receiver *r = p->receiver;
+
+    r->no_senders_due = false;
+    if (r->no_senders == NULL)
+        return;
     if (has_senders(p, g))
         return;
-    /* A message has the right that it was sent through until it is received. */
-    pthread_mutex_lock(&r->lock);
-    r->no_senders_due = ml_receiver_has_queued(r);
-    pthread_mutex_unlock(&r->lock);
+    r->no_senders_due = has_queued(r);
     if (r->no_senders_due)
         return;
     struct ml_port *notify = r->no_senders;
     r->no_senders = NULL;
     send_number(notify, MACH_NOTIFY_NO_SENDERS, r->mscount, g);
+}
+
+static void look_for_senders(struct ml_port *p, struct ml_garbage *g)
+{
+    struct ml_receiver *r = p->receiver;
+    /* If there have been none since the request, it waits for some. */
+    if (r->no_senders != NULL && (r->n_generations != 0 || has_queued(r)))
+        ml_notify_senders_changed(p, g);
+}
+
+void ml_notify_look_for_senders(struct ml_port *p, struct ml_garbage *g)
+{
+    if (p->refs <= 2) /* no message on its way out has a right, whose end is looked at by itself */
+        look_for_senders(p, g);
 }
 
 static void pipe_hung_up(uint64_t watch, void *context, struct ml_garbage *g)
@@ -214,13 +234,14 @@ void ml_notify_receiver_attached(struct ml_receiver *r, struct ml_garbage *g)
     if (r->no_senders == NULL)
         return;
     arm(r);
-    ml_notify_senders_changed(r->port, g); /* it may have been due when it left */
+    look_for_senders(r->port, g); /* they may have gone meanwhile */
 }
 
 static kern_return_t request_no_senders(struct ml_port *p, uint32_t sync, struct ml_port *notify,
                                         struct ml_port **previous, struct ml_garbage *g)
 {
     struct ml_receiver *r = p->receiver;
+    ml_notify_look_for_senders(p, g);
     *previous = r->no_senders;
     r->no_senders = notify;
     if (notify == NULL) {
@@ -230,6 +251,8 @@ static kern_return_t request_no_senders(struct ml_port *p, uint32_t sync, struct
     arm(r);
     if (sync <= r->mscount)
         ml_notify_senders_changed(p, g);
+    else if (!has_senders(p, g))
+        r->no_senders_due = has_queued(r);
     return KERN_SUCCESS;
 }
 
@@ -253,23 +276,18 @@ void ml_notify_receiver_gone(struct ml_receiver *r, struct ml_garbage *g)
     r->no_senders = r->port_destroyed = NULL;
 }
 
-bool ml_notify_port_destroyed(struct ml_entry *e, struct ml_garbage *g)
+bool ml_notify_right_destroyed(struct ml_right *right, struct ml_garbage *g)
 {
     struct {
         mach_msg_header_t header;
         mach_msg_body_t body;
         mach_msg_port_descriptor_t port;
     } m;
-    struct ml_right right;
-    struct ml_port *notify = e->port->receiver->port_destroyed;
+    struct ml_port *notify = right->receiver->port_destroyed;
 
-    if (notify == NULL)
+    if (notify == NULL || right->port == NULL) /* one that has just arrived has no port yet */
         return false;
-    e->port->receiver->port_destroyed = NULL;
-    if (ml_copyin(ml_entry_name(e), MACH_MSG_TYPE_MOVE_RECEIVE, &right, g) != KERN_SUCCESS) {
-        ml_port_release(notify, g);
-        return false;
-    }
+    right->receiver->port_destroyed = NULL;
     memset(&m, 0, sizeof m);
     m.header.msgh_bits = MACH_MSGH_BITS_COMPLEX;
     m.header.msgh_size = sizeof m;
@@ -277,8 +295,19 @@ bool ml_notify_port_destroyed(struct ml_entry *e, struct ml_garbage *g)
     m.body.msgh_descriptor_count = 1;
     m.port.disposition = MACH_MSG_TYPE_PORT_RECEIVE;
     m.port.type = MACH_MSG_PORT_DESCRIPTOR;
-    ml_send_kernel(notify, &m.header, &right, g);
+    ml_send_kernel(notify, &m.header, right, g);
     return true;
+}
+
+bool ml_notify_port_destroyed(struct ml_entry *e, struct ml_garbage *g)
+{
+    struct ml_right right;
+
+    if (e->port->receiver->port_destroyed == NULL)
+        return false;
+    if (ml_copyin(ml_entry_name(e), MACH_MSG_TYPE_MOVE_RECEIVE, &right, g) != KERN_SUCCESS)
+        return false;
+    return ml_notify_right_destroyed(&right, g);
 }
 
 /* --- fork ------------------------------------------------------------------------------------ */
@@ -374,7 +403,10 @@ kern_return_t mach_port_request_notification(ipc_space_t task, mach_port_name_t 
             ml_port_release(once, &g);
     }
     if (before != NULL) {
-        struct ml_right right = {.carry = ML_CARRY_SEND_ONCE, .fds = {-1, -1}, .port = before};
+        struct ml_right right = {.carry = ML_CARRY_SEND_ONCE,
+                                 .dead = ml_fd_hung_up(before->tx),
+                                 .fds = {-1, -1},
+                                 .port = before};
         *previous = ml_copyout(&right, &full, &g);
     }
     ml_unlock();

@@ -12,6 +12,8 @@
 #include "receiver.h"
 #include "space.h"
 
+struct ml_right;
+
 /* What happened to the name that e still stands for. */
 void ml_notify_name_deleted(struct ml_entry *e, struct ml_garbage *g);
 void ml_notify_name_died(struct ml_entry *e, struct ml_garbage *g);
@@ -28,9 +30,14 @@ void ml_notify_receiver_moved(struct ml_receiver *from, struct ml_receiver *to);
 void ml_notify_receiver_gone(struct ml_receiver *r, struct ml_garbage *g);
 void ml_notify_generation_added(struct ml_receiver *r);
 void ml_notify_senders_changed(struct ml_port *p, struct ml_garbage *g);
+/* What is about to happen to p's receive right, or to the number of senders made, comes after the
+ * departure of the last sender, of which the watcher may not have told yet. */
+void ml_notify_look_for_senders(struct ml_port *p, struct ml_garbage *g);
 /* e's receive right is about to be destroyed. True: it was given to whoever asked for that instead,
  * and e is as after any move (send-only, or gone). */
 bool ml_notify_port_destroyed(struct ml_entry *e, struct ml_garbage *g);
+/* The same of a receive right in a message that is destroyed here. True: it is gone. */
+bool ml_notify_right_destroyed(struct ml_right *right, struct ml_garbage *g);
 
 /* In a forked child: forgets a request, closing its send-once right. */
 void ml_notify_abandon_entry(struct ml_entry *e, struct ml_garbage *g);

@@ -7,6 +7,7 @@
 
 #include "chain.h"
 #include "outbound.h"
+#include "queue.h"
 #include "refusal.h"
 #include "vm.h"
 
@@ -86,14 +87,14 @@ static mach_msg_return_t copyin_destination(struct ml_outbound *out, const mach_
         kern_return_t kr = ml_copyin(name, disposition, &out->destination, &out->garbage);
         return kr == KERN_SUCCESS ? MACH_MSG_SUCCESS : MACH_SEND_NO_BUFFER;
     }
+    if (disposition == MACH_MSG_TYPE_MAKE_SEND)
+        ml_receiver_count_send(e->port, &out->garbage);
     /* A right made or copied for this one message goes nowhere: a reference to the port will do. */
     out->destination = (struct ml_right){.carry = ML_CARRY_SEND,
                                          .fds = {-1, -1},
                                          .port = e->port,
                                          .disposition = (uint8_t)disposition};
     ml_port_retain(e->port);
-    if (disposition == MACH_MSG_TYPE_MAKE_SEND)
-        e->port->receiver->mscount++;
     return MACH_MSG_SUCCESS;
 }
 

@@ -102,6 +102,7 @@ void ml_receiver_release(struct ml_receiver *r, struct ml_garbage *g)
 void ml_receiver_destroy(struct ml_port *p, struct ml_garbage *g)
 {
     struct ml_receiver *r = p->receiver;
+    ml_notify_look_for_senders(p, g);
     ml_sets_leave(r);
     p->receiver = NULL;
     p->dead = true;
@@ -246,6 +247,12 @@ bool ml_receiver_has_remote_senders(struct ml_receiver *r)
         ml_receiver_prune(r, &g);
     ml_garbage_flush(&g);
     return r->n_generations != 0;
+}
+
+void ml_receiver_count_send(struct ml_port *p, struct ml_garbage *g)
+{
+    ml_notify_look_for_senders(p, g);
+    p->receiver->mscount++;
 }
 
 void ml_receiver_senders_changed(struct ml_port *p, struct ml_garbage *g)

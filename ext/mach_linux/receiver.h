@@ -103,6 +103,8 @@ void ml_live_release(struct ml_live *live, struct ml_garbage *g);
 void ml_receiver_forget_live(struct ml_receiver *r);
 /* Closes the pipes that nobody holds any more. */
 void ml_receiver_prune(struct ml_receiver *r, struct ml_garbage *g);
+/* A send right is made from p's receive right. */
+void ml_receiver_count_send(struct ml_port *p, struct ml_garbage *g);
 /* This task's last send reference to its own port has gone, or a senders' pipe has hung up. */
 void ml_receiver_senders_changed(struct ml_port *p, struct ml_garbage *g);
 /* Do send rights exist outside this task's own names: in other tasks, or in messages? */

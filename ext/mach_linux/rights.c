@@ -70,12 +70,13 @@ static kern_return_t copyin_send(struct ml_entry *e, bool move, struct ml_right 
     return KERN_SUCCESS;
 }
 
-static kern_return_t copyin_make_send(struct ml_entry *e, struct ml_right *right)
+static kern_return_t copyin_make_send(struct ml_entry *e, struct ml_right *right,
+                                      struct ml_garbage *g)
 {
     struct ml_port *p = e->port;
     if (p->receiver == NULL)
         return KERN_INVALID_RIGHT;
-    p->receiver->mscount++;
+    ml_receiver_count_send(p, g);
     right->carry = ML_CARRY_SEND;
     right->port = p;
     ml_port_retain(p);
@@ -97,6 +98,7 @@ static kern_return_t copyin_receive(struct ml_entry *e, struct ml_right *right,
     struct ml_port *p = e->port;
     if (p->receiver == NULL)
         return KERN_INVALID_RIGHT;
+    ml_notify_look_for_senders(p, g);
     /* Whoever keeps send references becomes a sender like any other, and so does a message that has
      * one: besides the name and the receiver only messages refer to the port. */
     struct ml_live *live = NULL;
@@ -148,7 +150,7 @@ static kern_return_t copyin_entry(struct ml_entry *e, mach_msg_type_name_t dispo
     case MACH_MSG_TYPE_COPY_SEND:
         return copyin_send(e, disposition == MACH_MSG_TYPE_MOVE_SEND, right);
     case MACH_MSG_TYPE_MAKE_SEND:
-        return copyin_make_send(e, right);
+        return copyin_make_send(e, right, g);
     case MACH_MSG_TYPE_MAKE_SEND_ONCE:
         return copyin_make_send_once(e, right, g);
     default:
@@ -227,6 +229,8 @@ void ml_right_commit(struct ml_right *right, struct ml_garbage *g)
 void ml_right_destroy(struct ml_right *right, struct ml_garbage *g)
 {
     ml_right_forget_origin(right, g);
+    if (right->receiver != NULL && ml_notify_right_destroyed(right, g))
+        return;
     if (right->receiver != NULL) {
         if (right->port != NULL)
             right->port->dead = true;

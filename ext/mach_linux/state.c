@@ -30,7 +30,8 @@ enum piece_kind {
     PIECE_GENERATION,
     PIECE_SOURCES,
     PIECE_STASH,
-    PIECE_NO_SENDERS
+    PIECE_NO_SENDERS,
+    PIECE_PORT_DESTROYED
 };
 
 struct piece {
@@ -43,7 +44,8 @@ struct piece {
 bool ml_state_needed(const struct ml_receiver *r)
 {
     return r->n_generations != 0 || r->n_sources != 0 || r->stash != NULL ||
-           r->no_senders != NULL || r->limits.mpl_qlimit != MACH_PORT_QLIMIT_DEFAULT;
+           r->no_senders != NULL || r->port_destroyed != NULL ||
+           r->limits.mpl_qlimit != MACH_PORT_QLIMIT_DEFAULT;
 }
 
 /* --- export ---------------------------------------------------------------------------------- */
@@ -167,6 +169,8 @@ int ml_state_export(struct ml_receiver *r)
         error = put_stash(pair[0], &s->packet);
     if (error == 0 && r->no_senders != NULL)
         error = put(pair[0], PIECE_NO_SENDERS, 0, NULL, &r->no_senders->tx, 1);
+    if (error == 0 && r->port_destroyed != NULL)
+        error = put(pair[0], PIECE_PORT_DESTROYED, 0, NULL, &r->port_destroyed->tx, 1);
     pthread_mutex_unlock(&r->lock);
     close(pair[0]);
     if (error != 0) {
@@ -211,11 +215,12 @@ static void take_stash(struct ml_receiver *r, struct ml_packet *piece, uint32_t 
         (void)ml_receiver_stash_last(r, piece);
 }
 
-static void take_no_senders(struct ml_receiver *r, struct ml_packet *piece, struct ml_garbage *g)
+/* The send-once right of a request. */
+static void take_request(struct ml_port **request, struct ml_packet *piece, struct ml_garbage *g)
 {
     uint64_t cookie;
-    if (r->no_senders == NULL && piece->n_fds == 1 && ml_fd_is_seqpacket(piece->fds[0], &cookie)) {
-        r->no_senders = ml_port_adopt(ML_SEND_ONCE, piece->fds[0], -1, cookie, g);
+    if (*request == NULL && piece->n_fds == 1 && ml_fd_is_seqpacket(piece->fds[0], &cookie)) {
+        *request = ml_port_adopt(ML_SEND_ONCE, piece->fds[0], -1, cookie, g);
         piece->fds[0] = -1;
     }
 }
@@ -246,7 +251,10 @@ static bool take_piece(struct ml_receiver *r, int fd, uint8_t *buffer, struct ml
             take_stash(r, &packet, piece.value);
             break;
         case PIECE_NO_SENDERS:
-            take_no_senders(r, &packet, g);
+            take_request(&r->no_senders, &packet, g);
+            break;
+        case PIECE_PORT_DESTROYED:
+            take_request(&r->port_destroyed, &packet, g);
             break;
         default:
             break;

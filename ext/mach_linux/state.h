@@ -2,9 +2,9 @@
  * What moves with a receive right besides its channel.
  *
  * The senders' pipes, the send-once channels, a message that was read but not delivered, the queue
- * limit and an armed no-senders request travel through a socket of their own, which is filled
- * before it is sent and therefore holds as many descriptors as need be. A right without such a
- * history moves without one.
+ * limit and the requests for no senders and a destroyed port travel through a socket of their own,
+ * which is filled before it is sent and therefore holds as many descriptors as need be. A right
+ * without such a history moves without one.
  */
 #ifndef ML_STATE_H
 #define ML_STATE_H

@@ -241,6 +241,30 @@ CASE(two_process_notifications_go_to_the_port_of_another_process)
     peer_join(peer);
 }
 
+static void arm_dead_name_and_sleep(mach_port_t home)
+{
+    mach_port_t mine = peer_introduce(home), previous = MACH_PORT_NULL;
+    mach_port_t notify = take_right(mine, 18);
+    NEED_OK(mach_port_request_notification(TASK, home, DEAD_NAME, 0, notify, MOVE_SEND_ONCE,
+                                           &previous));
+    IS_OK(post(home, COPY_SEND, 93));
+    peer_sleep();
+}
+
+CASE(two_process_a_dead_name_request_of_a_killed_process_is_port_deleted)
+{
+    mach_port_t home = make_port(), notify = make_port();
+    pid_t peer = peer_start(home, arm_dead_name_and_sleep);
+    mach_port_t there = peer_meet(home);
+    struct letter letter;
+    letter_to(&letter, there, COPY_SEND, 1);
+    letter_right(&letter, notify, MAKE_SEND_ONCE);
+    NEED_OK(letter_send(&letter, PROMPT));
+    NEED(take_id(home) == 93);
+    peer_kill(peer);
+    IS(take_id(notify), MACH_NOTIFY_PORT_DELETED);
+}
+
 static void arm_port_destroyed_and_sleep(mach_port_t home)
 {
     mach_port_t mine = peer_introduce(home), previous = MACH_PORT_NULL;

@@ -211,6 +211,19 @@ CASE(a_second_request_returns_the_earlier_right)
     IS_TRUE(is_empty(first));
 }
 
+CASE(a_second_request_returns_dead_when_the_first_ones_port_has_died)
+{
+    static const mach_msg_id_t ids[] = {PORT_DESTROYED, NO_SENDERS, DEAD_NAME};
+    mach_port_t port = make_port_with_sends(1), other = make_port();
+    for (int i = 0; i < 3; i++) {
+        mach_port_t notify = make_port();
+        tap_about("%d", ids[i]);
+        request(port, ids[i], 0, notify);
+        destroy_receive(notify);
+        IS(request(port, ids[i], 0, other), MACH_PORT_DEAD);
+    }
+}
+
 CASE(a_null_request_cancels_and_returns_the_earlier_right)
 {
     static const mach_msg_id_t ids[] = {DEAD_NAME, NO_SENDERS, PORT_DESTROYED};
@@ -313,6 +326,28 @@ CASE(no_senders_waits_until_sync_is_reached)
     IS(take_notification(notify, NO_SENDERS), 1);
 }
 
+CASE(no_senders_that_waits_for_sync_goes_on_waiting_where_the_receive_right_goes)
+{
+    mach_port_t notify = make_port(), carrier = make_port(), port = make_port();
+    request(port, NO_SENDERS, 1, notify);
+    IS_OK(post_right(carrier, port, MOVE_RECEIVE));
+    port = take_right(carrier, 16);
+    IS_TRUE(is_empty(notify));
+    add_sends(port, 1);
+    IS_OK(mach_port_deallocate(TASK, port));
+    IS(take_notification(notify, NO_SENDERS), 1);
+}
+
+CASE(no_senders_that_waits_for_sync_fires_when_what_is_queued_is_received)
+{
+    mach_port_t notify = make_port(), port = make_port_with_sends(1);
+    IS_OK(post(port, MOVE_SEND, 1));
+    request(port, NO_SENDERS, 2, notify);
+    IS_TRUE(is_empty(notify));
+    IS(take_id(port), 1);
+    IS(take_notification(notify, NO_SENDERS), 1);
+}
+
 CASE(no_senders_is_single_shot)
 {
     mach_port_t notify = make_port(), port = make_port_with_sends(1);
@@ -368,6 +403,93 @@ CASE(no_senders_survives_moving_the_receive_right)
     take_notification(notify, NO_SENDERS);
 }
 
+CASE(no_senders_of_a_port_whose_receive_right_is_in_a_message_fires_at_once)
+{
+    mach_port_t notify = make_port(), carrier = make_port(), port = make_port_with_sends(1);
+    request(port, NO_SENDERS, 0, notify);
+    IS_OK(post_right(carrier, port, MOVE_RECEIVE));
+    IS_OK(mach_port_deallocate(TASK, port));
+    IS_TRUE(!is_empty(notify));
+}
+
+CASE(no_senders_of_a_port_whose_receive_right_was_in_a_message_has_fired_when_it_arrives)
+{
+    mach_port_t notify = make_port(), carrier = make_port(), port = make_port_with_sends(1);
+    request(port, NO_SENDERS, 0, notify);
+    IS_OK(post_right(carrier, port, MOVE_RECEIVE));
+    IS_OK(mach_port_deallocate(TASK, port));
+    port = take_right(carrier, 16);
+    add_sends(port, 1);
+    IS(take_notification(notify, NO_SENDERS), 0);
+}
+
+/* The only send right to a port comes back to it, and goes with a message into its own queue. */
+CASE(no_senders_waits_for_a_right_that_has_been_elsewhere)
+{
+    mach_port_t notify = make_port(), carrier = make_port(), port = make_port();
+    mach_port_t got = MACH_PORT_NULL;
+    mach_msg_type_name_t poly = 0;
+    IS_OK(post_right(carrier, port, MAKE_SEND));
+    IS(take_right(carrier, 17), port);
+    NEED_OK(mach_port_extract_right(TASK, port, MOVE_RECEIVE, &got, &poly)); /* and back */
+    IS_OK(post(port, MOVE_SEND, 1));
+    request(port, NO_SENDERS, 1, notify);
+    IS_TRUE(is_empty(notify));
+    IS(take_id(port), 1);
+    IS(take_notification(notify, NO_SENDERS), 0);
+}
+
+CASE(no_senders_does_not_fire_while_the_last_right_is_in_a_message_to_the_port_itself)
+{
+    mach_port_t notify = make_port(), port = make_port(), elsewhere = MACH_PORT_NULL;
+    struct letter letter;
+    request(port, NO_SENDERS, 1, notify);
+    elsewhere = make_port();
+    IS_OK(post_right(elsewhere, port, MAKE_SEND));
+    add_sends(port, 1);
+    destroy_receive(elsewhere);
+    letter_to(&letter, port, MOVE_SEND, 2);
+    letter_right(&letter, port, MAKE_SEND);
+    NEED_OK(letter_send(&letter, NOW));
+    IS_TRUE(is_empty(notify));
+    take(&letter, port);
+    IS_OK(mach_port_deallocate(TASK, port));
+    IS(take_notification(notify, NO_SENDERS), 3);
+}
+
+/* A port whose only send right is in the queue of another, and a request for no senders. */
+static mach_port_t make_last_sender_elsewhere(mach_port_t notify, mach_port_t *elsewhere)
+{
+    mach_port_t port = make_port();
+    *elsewhere = make_port();
+    request(port, NO_SENDERS, 1, notify);
+    IS_OK(post_right(*elsewhere, port, MAKE_SEND));
+    IS_TRUE(is_empty(notify));
+    return port;
+}
+
+CASE(no_senders_comes_before_whatever_happens_to_the_port_next)
+{
+    for (int next = 0; next < 5; next++) {
+        mach_port_t notify = make_port(), other = make_port(), elsewhere = MACH_PORT_NULL;
+        mach_port_t port = make_last_sender_elsewhere(notify, &elsewhere), got = MACH_PORT_NULL;
+        mach_msg_type_name_t poly = 0;
+        tap_about("%d", next);
+        destroy_receive(elsewhere); /* the last sender goes with it */
+        if (next == 0)
+            add_sends(port, 1);
+        else if (next == 1)
+            IS_OK(post(port, MAKE_SEND, 1));
+        else if (next == 2)
+            destroy_receive(port);
+        else if (next == 3)
+            IS(request(port, NO_SENDERS, 2, other), MACH_PORT_NULL);
+        else
+            NEED_OK(mach_port_extract_right(TASK, port, MOVE_RECEIVE, &got, &poly));
+        IS(take_notification(notify, NO_SENDERS), 1);
+    }
+}
+
 CASE(no_senders_to_the_port_itself)
 {
     mach_port_t port = make_port_with_sends(1);
@@ -399,6 +521,40 @@ CASE(port_destroyed_delivers_the_queue_too)
     IS(take_id(port), 61);
     IS(take_id(port), 62);
     IS(status_of(port).mps_pdrequest, 0);
+}
+
+CASE(port_destroyed_survives_moving_the_receive_right)
+{
+    mach_port_t notify = make_port(), carrier = make_port(), port = make_port_with_sends(1);
+    request(port, PORT_DESTROYED, 0, notify);
+    IS_OK(post_right(carrier, port, MOVE_RECEIVE));
+    IS(take_right(carrier, 16), port);
+    IS_TRUE(is_empty(notify));
+    IS(status_of(port).mps_pdrequest, 1);
+    destroy_receive(port);
+    IS(take_notification(notify, PORT_DESTROYED), port);
+}
+
+CASE(port_destroyed_brings_a_receive_right_that_a_failed_send_destroyed)
+{
+    mach_port_t notify = make_port(), carrier = make_port(), port = make_port_with_sends(1);
+    struct letter letter;
+    request(port, PORT_DESTROYED, 0, notify);
+    letter_to(&letter, carrier, MAKE_SEND, 1);
+    letter_right(&letter, port, MOVE_RECEIVE);
+    letter_right(&letter, BOGUS, COPY_SEND);
+    IS_CODE(letter_send(&letter, NOW), MACH_SEND_INVALID_RIGHT);
+    IS(take_notification(notify, PORT_DESTROYED), port);
+    IS(type_of(port), MACH_PORT_TYPE_SEND_RECEIVE);
+}
+
+CASE(port_destroyed_brings_a_receive_right_from_a_queue_that_dies)
+{
+    mach_port_t notify = make_port(), carrier = make_port(), port = make_port_with_sends(1);
+    request(port, PORT_DESTROYED, 0, notify);
+    IS_OK(post_right(carrier, port, MOVE_RECEIVE));
+    destroy_receive(carrier);
+    IS(take_notification(notify, PORT_DESTROYED), port);
 }
 
 /* ---- send once ---- */
