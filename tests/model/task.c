@@ -1,8 +1,8 @@
 /*
- * A task that the model test drives: it reads one-line commands on a socket and answers one line
- * each. `task A B` makes a port, leaves a send right to it as the bootstrap special port and forks:
- * the parent serves descriptor A, the child, which inherits that right, serves B. Each process owns
- * the rights that its commands make and ends when its socket does.
+ * Tasks that the model test drives: each reads one-line commands on a socket and answers one line
+ * each. `task A B C` makes a port, leaves a send right to it as the bootstrap special port and
+ * forks: the parent serves descriptor A, each child, which inherits that right, one of the others.
+ * Each process owns the rights that its commands make and ends when its socket does.
  */
 #include <mach/mach.h>
 #include <stdio.h>
@@ -10,135 +10,221 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { WORDS = 12, CARRIED = 2 };
+
 typedef struct {
     mach_msg_header_t header;
     mach_msg_body_t body;
-    mach_msg_port_descriptor_t port;
+    mach_msg_port_descriptor_t ports[CARRIED];
     mach_msg_max_trailer_t trailer;
 } message_t;
 
-static int send_one(const unsigned *a)
+/* ---- messages ---- */
+
+/* send NAME DISPOSITION REPLY DISPOSITION ID COUNT [NAME DISPOSITION]...: the code */
+static void send_one(FILE *out, const unsigned *a)
 {
     message_t m;
     memset(&m, 0, sizeof m);
-    mach_msg_size_t size = sizeof m.header;
-    m.header.msgh_bits = MACH_MSGH_BITS(a[1], 0);
+    mach_msg_size_t size = sizeof m.header, count = a[5];
+    m.header.msgh_bits = MACH_MSGH_BITS(a[1], a[3]);
     m.header.msgh_remote_port = a[0];
-    m.header.msgh_id = (mach_msg_id_t)a[2];
-    if (a[4] != 0) {
-        size = (mach_msg_size_t)(sizeof m - sizeof m.trailer);
+    m.header.msgh_local_port = a[2];
+    m.header.msgh_id = (mach_msg_id_t)a[4];
+    if (count != 0) {
+        size += (mach_msg_size_t)(sizeof m.body + count * sizeof m.ports[0]);
         m.header.msgh_bits |= MACH_MSGH_BITS_COMPLEX;
-        m.body.msgh_descriptor_count = 1;
-        m.port.name = a[3];
-        m.port.disposition = a[4] & 0xff;
-        m.port.type = MACH_MSG_PORT_DESCRIPTOR;
+        m.body.msgh_descriptor_count = count;
+    }
+    for (unsigned i = 0; i < count && i < CARRIED; i++) {
+        m.ports[i].name = a[6 + 2 * i];
+        m.ports[i].disposition = a[7 + 2 * i] & 0xff;
+        m.ports[i].type = MACH_MSG_PORT_DESCRIPTOR;
     }
     m.header.msgh_size = size;
-    return mach_msg(&m.header, MACH_SEND_MSG | MACH_SEND_TIMEOUT, size, 0, 0, 0, 0);
+    fprintf(out, "%d", mach_msg(&m.header, MACH_SEND_MSG | MACH_SEND_TIMEOUT, size, 0, 0, 0, 0));
 }
 
-static void receive_one(FILE *out, mach_port_name_t name)
+/* receive NAME MILLISECONDS DESTROY: the code, and what came: its id, bits, local and remote name,
+ * the number behind a notification's NDR record, and name and disposition of each right. */
+static void receive_one(FILE *out, const unsigned *a)
 {
-    message_t m;
-    memset(&m, 0, sizeof m);
-    int kr = mach_msg(&m.header, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, sizeof m, name, 0, 0);
-    int complex = kr == 0 && (m.header.msgh_bits & MACH_MSGH_BITS_COMPLEX) != 0;
-    fprintf(out, "%d %d %u %u\n", kr, m.header.msgh_id, complex ? m.port.name : 0,
-            complex ? m.port.disposition : 0u);
-}
-
-/* The next notification: its id and the number behind the NDR record. Waits for a[1] ms: the system
- * may be a little late to tell. */
-static void notified(FILE *out, const unsigned *a)
-{
-    struct {
-        mach_msg_header_t header;
-        NDR_record_t ndr;
-        unsigned number;
-        mach_msg_max_trailer_t trailer;
+    union {
+        message_t message;
+        struct {
+            mach_msg_header_t header;
+            NDR_record_t ndr;
+            unsigned number;
+        } notification;
     } m;
     memset(&m, 0, sizeof m);
-    int kr = mach_msg(&m.header, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, sizeof m, a[0], a[1], 0);
-    int numbered = m.header.msgh_size >= sizeof m.header + sizeof m.ndr + sizeof m.number;
-    fprintf(out, "%d %d %u\n", kr, m.header.msgh_id, numbered ? m.number : 0);
+    mach_msg_header_t *h = &m.message.header;
+    int kr = mach_msg(h, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, sizeof m, a[0], a[1], 0);
+    if (kr != MACH_MSG_SUCCESS) {
+        fprintf(out, "%d", kr);
+        return;
+    }
+    int complex = (h->msgh_bits & MACH_MSGH_BITS_COMPLEX) != 0;
+    int numbered = !complex && h->msgh_size >= sizeof m.notification;
+    fprintf(out, "%d %d %u %u %u %u", kr, h->msgh_id, h->msgh_bits, h->msgh_local_port,
+            h->msgh_remote_port, numbered ? m.notification.number : 0);
+    for (unsigned i = 0; complex && i < m.message.body.msgh_descriptor_count; i++)
+        fprintf(out, " %u %u", m.message.ports[i].name, m.message.ports[i].disposition);
+    if (a[2] != 0)
+        mach_msg_destroy(h);
 }
 
-/* Asks for a notification at a[3]; a request that it replaces is dropped, which tells at the port
- * of that. */
-static int request(const unsigned *a)
+/* ---- what there is ---- */
+
+static void look_at_set(FILE *out, mach_port_name_t name)
 {
-    mach_port_t previous = 0;
-    int kr = mach_port_request_notification(mach_task_self(), a[0], (mach_msg_id_t)a[1], a[2], a[3],
-                                            MACH_MSG_TYPE_MAKE_SEND_ONCE, &previous);
-    if (kr == 0 && previous != 0)
-        (void)mach_port_deallocate(mach_task_self(), previous);
-    return kr;
+    mach_port_name_array_t members = NULL;
+    mach_msg_type_number_t n = 0;
+    if (mach_port_get_set_status(mach_task_self(), name, &members, &n) != KERN_SUCCESS)
+        fprintf(out, ":?");
+    for (mach_msg_type_number_t i = 0; i < n; i++)
+        fprintf(out, ":%u", members[i]);
+    (void)vm_deallocate(mach_task_self(), (vm_address_t)members, n * sizeof *members);
 }
 
-static void answer(FILE *out, const char *verb, const unsigned *a)
+static void look_at_port(FILE *out, mach_port_name_t name)
+{
+    mach_port_status_t s;
+    mach_msg_type_number_t count = MACH_PORT_RECEIVE_STATUS_COUNT;
+    memset(&s, 0, sizeof s);
+    if (mach_port_get_attributes(mach_task_self(), name, MACH_PORT_RECEIVE_STATUS,
+                                 (mach_port_info_t)&s, &count) != KERN_SUCCESS)
+        fprintf(out, ":?");
+    fprintf(out, ":%u:%u:%u:%u:%u:%u:%u", s.mps_mscount, s.mps_seqno, s.mps_msgcount,
+            s.mps_sorights, s.mps_pset != 0, s.mps_nsrequest != 0, s.mps_pdrequest != 0);
+}
+
+/* look: for each name that mach_port_names gives, its type by that and by mach_port_type, its
+ * references of a send right and of a dead name, and the members of a set or the status of a
+ * receive right. */
+static void look(FILE *out)
 {
     mach_port_t self = mach_task_self();
-    unsigned value = 0;
+    mach_port_name_array_t names = NULL;
+    mach_port_type_array_t types = NULL;
+    mach_msg_type_number_t n = 0, n_types = 0;
+    fprintf(out, "%d", mach_port_names(self, &names, &n, &types, &n_types));
+    for (mach_msg_type_number_t i = 0; i < n; i++) {
+        mach_port_type_t type = 0;
+        mach_port_urefs_t sends = 0, dead = 0;
+        (void)mach_port_type(self, names[i], &type);
+        (void)mach_port_get_refs(self, names[i], MACH_PORT_RIGHT_SEND, &sends);
+        (void)mach_port_get_refs(self, names[i], MACH_PORT_RIGHT_DEAD_NAME, &dead);
+        fprintf(out, " %u:%u:%u:%u:%u", names[i], types[i], type, sends, dead);
+        if (type & MACH_PORT_TYPE_PORT_SET)
+            look_at_set(out, names[i]);
+        if (type & MACH_PORT_TYPE_RECEIVE)
+            look_at_port(out, names[i]);
+    }
+    (void)vm_deallocate(self, (vm_address_t)names, n * sizeof *names);
+    (void)vm_deallocate(self, (vm_address_t)types, n_types * sizeof *types);
+}
+
+/* ---- names: the code, and a name or number ---- */
+
+/* A name that nothing has, until the next is made. */
+static kern_return_t fresh(mach_port_name_t *name)
+{
+    kern_return_t kr = mach_port_allocate(mach_task_self(), MACH_PORT_RIGHT_RECEIVE, name);
+    return kr != KERN_SUCCESS
+               ? kr
+               : mach_port_mod_refs(mach_task_self(), *name, MACH_PORT_RIGHT_RECEIVE, -1);
+}
+
+static void call(FILE *out, const char *verb, const unsigned *a)
+{
+    mach_port_t self = mach_task_self();
+    unsigned value = 0, poly = 0;
     int kr = -1;
-    if (strcmp(verb, "receive") == 0) {
-        receive_one(out, a[0]);
-        return;
-    }
-    if (strcmp(verb, "notified") == 0) {
-        notified(out, a);
-        return;
-    }
     if (strcmp(verb, "pid") == 0) {
         kr = 0;
         value = (unsigned)getpid();
+    } else if (strcmp(verb, "self") == 0) {
+        kr = 0;
+        value = self;
     } else if (strcmp(verb, "bootstrap") == 0)
         kr = task_get_special_port(self, TASK_BOOTSTRAP_PORT, &value);
     else if (strcmp(verb, "allocate") == 0)
-        kr = mach_port_allocate(self, MACH_PORT_RIGHT_RECEIVE, &value);
+        kr = mach_port_allocate(self, a[0], &value);
+    else if (strcmp(verb, "fresh") == 0)
+        kr = fresh(&value);
     else if (strcmp(verb, "insert") == 0)
-        kr = mach_port_insert_right(self, a[0], a[0], a[1]);
+        kr = mach_port_insert_right(self, a[0], a[1], a[2]);
+    else if (strcmp(verb, "extract") == 0)
+        kr = mach_port_extract_right(self, a[0], a[1], &value, &poly);
     else if (strcmp(verb, "deallocate") == 0)
         kr = mach_port_deallocate(self, a[0]);
     else if (strcmp(verb, "destroy") == 0)
         kr = mach_port_destroy(self, a[0]);
     else if (strcmp(verb, "mod_refs") == 0)
         kr = mach_port_mod_refs(self, a[0], a[1], (int)a[2]);
-    else if (strcmp(verb, "type") == 0)
-        kr = mach_port_type(self, a[0], &value);
-    else if (strcmp(verb, "refs") == 0)
-        kr = mach_port_get_refs(self, a[0], a[1], &value);
-    else if (strcmp(verb, "send") == 0)
-        kr = send_one(a);
+    else if (strcmp(verb, "insert_member") == 0)
+        kr = mach_port_insert_member(self, a[0], a[1]);
+    else if (strcmp(verb, "extract_member") == 0)
+        kr = mach_port_extract_member(self, a[0], a[1]);
+    else if (strcmp(verb, "move_member") == 0)
+        kr = mach_port_move_member(self, a[0], a[1]);
     else if (strcmp(verb, "request") == 0)
-        kr = request(a);
-    fprintf(out, "%d %u\n", kr, value);
+        kr = mach_port_request_notification(self, a[0], (mach_msg_id_t)a[1], a[2], a[3], a[4],
+                                            &value);
+    fprintf(out, "%d %u %u", kr, value, poly);
+}
+
+static void answer(FILE *out, const char *verb, const unsigned *a)
+{
+    if (strcmp(verb, "send") == 0)
+        send_one(out, a);
+    else if (strcmp(verb, "receive") == 0)
+        receive_one(out, a);
+    else if (strcmp(verb, "look") == 0)
+        look(out);
+    else
+        call(out, verb, a);
+    fputc('\n', out);
+    fflush(out);
+}
+
+static int serve(int fd, mach_port_name_t first)
+{
+    FILE *in = fdopen(fd, "r"), *out = fdopen(dup(fd), "w");
+    char line[300];
+    if (in == NULL || out == NULL)
+        return 4;
+    fprintf(out, "0 %u\n", first);
+    fflush(out);
+    while (fgets(line, sizeof line, in) != NULL) {
+        unsigned a[WORDS] = {0};
+        char *rest = line, *verb = strsep(&rest, " \n");
+        for (int i = 0; i < WORDS && rest != NULL && *rest != '\0'; i++)
+            a[i] = (unsigned)strtoll(rest, &rest, 10);
+        answer(out, verb, a);
+    }
+    return 0;
 }
 
 int main(int argc, char **argv)
 {
-    mach_port_t first = 0;
-    if (argc != 3 || mach_port_allocate(mach_task_self(), MACH_PORT_RIGHT_RECEIVE, &first) ||
-        mach_port_insert_right(mach_task_self(), first, first, MACH_MSG_TYPE_MAKE_SEND) ||
-        task_set_special_port(mach_task_self(), TASK_BOOTSTRAP_PORT, first) ||
-        mach_port_deallocate(mach_task_self(), first))
+    mach_port_t self = mach_task_self(), first = 0;
+    if (argc < 2 || mach_port_allocate(self, MACH_PORT_RIGHT_RECEIVE, &first) ||
+        mach_port_insert_right(self, first, first, MACH_MSG_TYPE_MAKE_SEND) ||
+        task_set_special_port(self, TASK_BOOTSTRAP_PORT, first) ||
+        mach_port_deallocate(self, first))
         return 2;
-    pid_t child = fork();
-    if (child < 0)
-        return 3;
-    int fd = atoi(argv[child == 0 ? 2 : 1]);
-    close(atoi(argv[child == 0 ? 1 : 2]));
-    FILE *in = fdopen(fd, "r"), *out = fdopen(dup(fd), "w");
-    if (in == NULL || out == NULL)
-        return 4;
-    fprintf(out, "0 %u\n", child == 0 ? 0 : first);
-    fflush(out);
-    char line[200], verb[32];
-    while (fgets(line, sizeof line, in) != NULL) {
-        unsigned a[5] = {0};
-        if (sscanf(line, "%31s %u %u %u %u %u", verb, &a[0], &a[1], &a[2], &a[3], &a[4]) < 1)
-            return 5;
-        answer(out, verb, a);
-        fflush(out);
+    int who = 1;
+    for (int i = 2; i < argc && who == 1; i++) {
+        pid_t child = fork();
+        if (child < 0)
+            return 3;
+        if (child == 0)
+            who = i;
     }
-    return 0;
+    for (int i = 1; i < argc; i++)
+        if (i != who)
+            close(atoi(argv[i]));
+    return serve(atoi(argv[who]), who == 1 ? first : 0);
 }

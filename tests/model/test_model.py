@@ -1,357 +1,326 @@
-"""Two tasks driven at random through the Mach API, against a reference model of it.
+"""Three tasks driven at random through the Mach API, against a reference model of it.
 
-The model knows send and receive rights: what a name denotes in each task, its user references, what
-is queued at each port, what the death of a port or of a task does to all of it, and which
-notifications that brings to those who asked for them.
-`MODEL_EXAMPLES` sets how many sequences are tried.
+The model (`model_rights`, `model_calls`) knows what each name denotes in each task, what is queued
+at each port, what the death of a port or of a task does to all of it, and which notifications that
+brings to those who asked for them. `MODEL_EXAMPLES` sets how many sequences are tried.
 """
 
 import os
-import signal
-import socket
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TextIO
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+from model_calls import count
+from model_driver import TASKS, Driver, Side
+from model_rights import (
+    COPY_SEND,
+    DEAD_NAME,
+    DISPOSITIONS,
+    KERN_INVALID_RIGHT,
+    KERN_SUCCESS,
+    MAKE_SEND,
+    MAKE_SEND_ONCE,
+    MOVE_SEND,
+    MOVE_SEND_ONCE,
+    NO_SENDERS,
+    PORT_DESTROYED,
+    RECEIVE,
+    RIGHT_RECEIVE,
+    RIGHT_SET,
+    Entry,
+    Message,
+    Port,
+    Right,
+)
 
 HERE = Path(__file__).resolve().parent
 LIBRARY = HERE.parent.parent / "ext" / "mach_linux"
-SEND, RECEIVE, DEAD, WATCHED = 0x10000, 0x20000, 0x100000, 0x80000000
-MOVE_RECEIVE, MOVE_SEND, COPY_SEND, MAKE_SEND = 16, 17, 19, 20
-INVALID_RIGHT, INVALID_CAPABILITY = 17, 20
-RCV_TIMED_OUT, RCV_INVALID_NAME = 0x10004003, 0x10004002
+RCV_INVALID_NAME = 0x10004002
 QUEUE_LIMIT = 5
-PORT_DELETED, NO_SENDERS, SEND_ONCE, DEAD_NAME = 65, 70, 71, 72
-PROMPT_MS = 30_000
+MANY = 12  # messages through send-once rights, which know no limit
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="drives the Linux library"),
     pytest.mark.timeout(3600),
 ]
 
-
-@dataclass(eq=False)
-class Port:
-    alive: bool = True
-    queue: list[tuple[int, int, "Port | None"]] = field(default_factory=list)
-    made: int = 0  # the make-send count
-    armed: "Task | None" = None  # who asked to be told that nobody can send any more
-    kept: int = 0  # send rights that are no name: a special port
-    had_senders: bool = False
+which = st.integers(0, TASKS - 1)
+picks = st.integers(0, 15)
+apt = st.sampled_from([True] * 5 + [False])  # a name of the kind that the call needs, or any
+aims = st.integers(0, 1023)
+TO_SEND_WITH = COPY_SEND, MOVE_SEND, MAKE_SEND, MOVE_SEND_ONCE, MAKE_SEND_ONCE
+TO_BE_TOLD = MAKE_SEND_ONCE, MOVE_SEND_ONCE
 
 
-@dataclass
-class Entry:
-    port: Port
-    send: int = 0
-    receive: bool = False
-    watched: bool = False  # its task asked to be told of its death
-
-
-@dataclass(eq=False)
-class Task:
-    socket: socket.socket
-    stream: TextIO
-    pid: int = 0
-    names: dict[int, Entry] = field(default_factory=dict)
-    notify: int = 0  # where it wants to be told
-    expected: list[tuple[int, int]] = field(default_factory=list)
-
-    def ask(self, *words: object) -> list[int]:
-        self.socket.sendall((" ".join(map(str, words)) + "\n").encode())
-        return self.answer()
-
-    def answer(self) -> list[int]:
-        return [int(word) for word in self.stream.readline().split()]
-
-    def name_of(self, port: Port) -> int | None:
-        return next((name for name, entry in self.names.items() if entry.port is port), None)
-
-
-class Tasks(RuleBasedStateMachine):
+class Tasks(Driver, RuleBasedStateMachine):
     program: Path
 
     def __init__(self) -> None:
-        super().__init__()
-        pairs = [socket.socketpair() for _ in range(2)]
-        theirs = [pair[1].fileno() for pair in pairs]
-        self.process = subprocess.Popen(
-            [self.program, *map(str, theirs)], pass_fds=theirs, stdin=subprocess.DEVNULL
-        )
-        self.tasks = []
-        for ours, other in pairs:
-            other.close()
-            ours.settimeout(30)
-            self.tasks.append(Task(ours, ours.makefile("r")))
-        first = Port(made=1, kept=1)
-        _, name = self.tasks[0].answer()
-        self.tasks[1].answer()
-        self.tasks[0].names[name] = Entry(first, receive=True)
-        # The special port itself is the send right that the parent keeps.
-        _, inherited = self.tasks[1].ask("bootstrap")
-        self.tasks[1].names[inherited] = Entry(first, send=1)
-        first.kept += 1  # the child has a special port as well
-        for task in self.tasks:
-            task.pid = task.ask("pid")[1]
-            task.notify = task.ask("allocate")[1]
-        self.next_id = 1000
+        RuleBasedStateMachine.__init__(self)
+        Driver.__init__(self, self.program)
+        self.steps = 0
+        self.look_every = 1
+
+    @initialize(every=st.sampled_from([1, 1, 3, 10]))
+    def look_so_often(self, every: int) -> None:
+        self.look_every = every
 
     def teardown(self) -> None:
-        for task in self.tasks:
-            task.stream.close()
-            task.socket.close()
-        self.process.wait(30)
+        try:
+            if sys.exc_info()[0] is None:
+                self.look()
+                self.take_all()
+                self.look()
+        finally:
+            self.end()
 
-    # --- what one thing brings about ------------------------------------------------------------
+    def side(self, which: int) -> Side:
+        return self.sides[which % len(self.sides)]
 
-    def queues(self) -> list[tuple[int, int, "Port | None"]]:
-        """All messages that wait at ports that live."""
-        ports = {id(port): port for port in self.named_ports()}
-        todo, found = list(ports.values()), []
-        while todo:
-            port = todo.pop()
-            for message in port.queue if port.alive else []:
-                found.append(message)
-                carried = message[2]
-                if carried is not None and id(carried) not in ports:
-                    ports[id(carried)] = carried
-                    todo.append(carried)
-        return found
-
-    def senders(self, port: Port) -> int:
-        named = sum(
-            entry.send for t in self.tasks for entry in t.names.values() if entry.port is port
-        )
-        sent = sum(to is port and kind != MOVE_RECEIVE for _, kind, to in self.queues())
-        # A message has the right that it was sent through until it is received.
-        return named + sent + port.kept + len(port.queue)
-
-    def named_ports(self) -> list[Port]:
-        ports = {id(entry.port): entry.port for t in self.tasks for entry in t.names.values()}
-        return list(ports.values())
-
-    def look_for_senders(self) -> None:
-        """Whose last sender is gone since the last look?"""
-        for port in self.named_ports():
-            has = self.senders(port) != 0
-            if port.alive and port.armed is not None and port.had_senders and not has:
-                port.armed.expected.append((NO_SENDERS, port.made))
-                port.armed = None
-            port.had_senders = has
-
-    def kill_port(self, port: Port) -> None:
-        """A port dies with its queue, and with the receive rights in that queue."""
-        port.alive = False
-        if port.armed is not None:
-            port.armed.expected.append((SEND_ONCE, 0))  # the request's right is dropped
-            port.armed = None
-        for task in self.tasks:
-            for name, entry in task.names.items():
-                if entry.port is port and entry.watched:
-                    entry.watched = False
-                    entry.send += 1
-                    task.expected.append((DEAD_NAME, name))
-        queue, port.queue = port.queue, []
-        for _, disposition, carried in queue:
-            if carried is not None and disposition == MOVE_RECEIVE and carried.alive:
-                self.kill_port(carried)
-
-    def delete(self, task: Task, name: int) -> None:
-        if task.names.pop(name).watched:
-            task.expected.append((PORT_DELETED, name))
-
-    def pick(self, which: int, pick: int) -> tuple[Task, int, Entry] | None:
-        task = self.tasks[which % len(self.tasks)]
-        if not task.names:
+    def pick(
+        self, which: int, pick: int, apt: Callable[[Entry], bool] | None = None
+    ) -> tuple[Side, int, Entry] | None:
+        side = self.side(which)
+        names = [n for n, e in side.space.names.items() if n != side.notify and (not apt or apt(e))]
+        if not names:
             return None
-        name = sorted(task.names)[pick % len(task.names)]
-        return task, name, task.names[name]
+        name = names[pick % len(names)]
+        return side, name, side.space.names[name]
 
-    @rule(which=st.integers(0, 1))
-    def allocate(self, which: int) -> None:
-        task = self.tasks[which % len(self.tasks)]
-        kr, name = task.ask("allocate")
-        assert kr == 0 and name not in task.names
-        task.names[name] = Entry(Port(), receive=True)
+    def aim(self, side: Side, pick: int, allowed: Sequence[int]) -> tuple[int, int] | None:
+        """A name and a disposition; mostly one that the name has what it needs for."""
+        entries = [(n, e) for n, e in side.space.names.items() if n != side.notify]
+        apt = [(n, d) for n, e in entries for d in allowed if e.port and self.world.has(e, d)]
+        if apt and pick % 8:
+            return apt[pick // 8 % len(apt)]
+        if not entries:
+            return None
+        return entries[pick // 8 % len(entries)][0], allowed[pick // 16 % len(allowed)]
 
-    @rule(which=st.integers(0, 1), pick=st.integers(0, 7), made=st.booleans())
-    def insert(self, which: int, pick: int, made: bool) -> None:
-        if (found := self.pick(which, pick)) is None:
+    # --- names -----------------------------------------------------------------------------------
+
+    @rule(which=which, kind=st.sampled_from([RIGHT_RECEIVE, RIGHT_RECEIVE, RIGHT_SET]))
+    def allocate(self, which: int, kind: int) -> None:
+        self.allocate_in(self.side(which), kind)
+
+    @rule(which=which, pick=aims, fresh=st.booleans())
+    def insert(self, which: int, pick: int, fresh: bool) -> None:
+        side = self.side(which)
+        if (aimed := self.aim(side, pick, DISPOSITIONS)) is None:
             return
-        task, name, entry = found
-        if not entry.port.alive:
-            expected = INVALID_CAPABILITY
-        else:
-            expected = 0 if (entry.receive if made else entry.send) else INVALID_RIGHT
-        assert task.ask("insert", name, MAKE_SEND if made else COPY_SEND)[0] == expected
-        entry.send += expected == 0
-        entry.port.made += made and expected == 0
+        name, disposition = aimed
+        entry, at = side.space.names[name], name
+        if fresh and not entry.dead:  # of a dead name it is not said
+            kr, at, _ = side.task.ask("fresh")
+            assert kr == KERN_SUCCESS and at not in side.space.names
+        elif entry.watcher is not None and disposition not in (MAKE_SEND, COPY_SEND):
+            return  # whether a name that is moved to itself was given up meanwhile is not said
+        self.insert_at(side, at, name, disposition)
 
-    @rule(which=st.integers(0, 1), pick=st.integers(0, 7))
-    def deallocate(self, which: int, pick: int) -> None:
-        if (found := self.pick(which, pick)) is None:
+    @rule(which=which, pick=aims)
+    def extract(self, which: int, pick: int) -> None:
+        side = self.side(which)
+        if (aimed := self.aim(side, pick, DISPOSITIONS)) is None:
             return
-        task, name, entry = found
-        expected = 0 if entry.send else INVALID_RIGHT
-        assert task.ask("deallocate", name)[0] == expected
-        entry.send -= expected == 0
-        if not entry.send and not entry.receive:
-            self.delete(task, name)
-
-    @rule(which=st.integers(0, 1), pick=st.integers(0, 7), whole=st.booleans())
-    def destroy(self, which: int, pick: int, whole: bool) -> None:
-        if (found := self.pick(which, pick)) is None:
-            return
-        task, name, entry = found
-        if whole:
-            assert task.ask("destroy", name)[0] == 0
-            self.delete(task, name)
-        else:
-            expected = 0 if entry.receive else INVALID_RIGHT
-            assert task.ask("mod_refs", name, 1, -1)[0] == expected
-            if entry.receive and not entry.send:
-                self.delete(task, name)
-        if entry.receive:
-            entry.receive = False
-            self.kill_port(entry.port)
+        name, disposition = aimed
+        kr, got, poly = side.task.ask("extract", name, disposition)
+        right = self.world.take(side.space, name, disposition)
+        assert kr == (KERN_INVALID_RIGHT if right is None else KERN_SUCCESS)
+        if right is not None:
+            assert poly == right.kind and (got != name or name in side.space.names)
+            self.check_name(side.space, right, got)
 
     @rule(
-        which=st.integers(0, 1),
-        to=st.integers(0, 7),
-        pick=st.integers(0, 7),
-        disposition=st.sampled_from([0, MOVE_RECEIVE, MOVE_SEND, COPY_SEND, MAKE_SEND]),
+        which=which,
+        pick=picks,
+        how=st.sampled_from(["deallocate", "mod_refs", "mod_refs", "destroy"]),
+        right=st.integers(0, 4),
+        delta=st.sampled_from([-1, -1, -1, 1, 2, -2, 0]),
+        apt=apt,
     )
-    def send(self, which: int, to: int, pick: int, disposition: int) -> None:
-        target, what = self.pick(which, to), self.pick(which, pick)
-        if target is None or what is None:
-            return
-        (task, name, destination), (_, carried, entry) = target, what
-        port = destination.port
-        if not port.alive or not destination.send or len(port.queue) >= QUEUE_LIMIT:
-            return
-        needs = entry.receive if disposition in (MOVE_RECEIVE, MAKE_SEND) else entry.send
-        # A port within its own queue, and a name used twice, are cases of the conformance suite.
-        if disposition and (not needs or not entry.port.alive or entry.port is port):
-            return
-        if disposition == MOVE_RECEIVE and any(
-            kind == MOVE_RECEIVE for _, kind, _ in entry.port.queue
-        ):
-            return
-        self.next_id += 1
-        assert task.ask("send", name, COPY_SEND, self.next_id, carried, disposition)[0] == 0
-        port.queue.append((self.next_id, disposition, entry.port if disposition else None))
-        entry.port.made += disposition == MAKE_SEND
-        if disposition == MOVE_RECEIVE:
-            entry.receive = False
-            entry.port.made = 0
-        entry.send -= disposition == MOVE_SEND
-        if not entry.send and not entry.receive:
-            self.delete(task, carried)
-
-    @rule(which=st.integers(0, 1), pick=st.integers(0, 7))
-    def receive(self, which: int, pick: int) -> None:
+    def give_up(self, which: int, pick: int, how: str, right: int, delta: int, apt: bool) -> None:
         if (found := self.pick(which, pick)) is None:
             return
-        task, name, holder = found
-        kr, identifier, carried, disposition = task.ask("receive", name)
-        if not holder.receive:
-            assert kr == RCV_INVALID_NAME
-            return
-        if not holder.port.queue:
-            assert kr == RCV_TIMED_OUT
-            return
-        expected, sent, port = holder.port.queue.pop(0)
-        assert (kr, identifier) == (0, expected)
-        arrives = MOVE_SEND if sent in (COPY_SEND, MAKE_SEND) else sent
-        assert disposition == arrives
-        if port is None:
-            return
-        if not port.alive:
-            assert carried == 0xFFFFFFFF
-            return
-        held = task.name_of(port)
-        assert carried == held if held is not None else carried not in task.names
-        entry = task.names.setdefault(carried, Entry(port))
-        entry.send += arrives == MOVE_SEND
-        entry.receive = entry.receive or arrives == MOVE_RECEIVE
-
-    @rule(which=st.integers(0, 1), pick=st.integers(0, 7))
-    def watch(self, which: int, pick: int) -> None:
-        if (found := self.pick(which, pick)) is None:
-            return
-        task, name, entry = found
-        assert task.ask("request", name, DEAD_NAME, 1, task.notify)[0] == 0
-        if not entry.port.alive:
-            entry.send += 1
-            task.expected.append((DEAD_NAME, name))
-            return
-        if entry.watched:
-            task.expected.append((SEND_ONCE, 0))
-        entry.watched = True
-
-    @rule(which=st.integers(0, 1), pick=st.integers(0, 7))
-    def ask_for_no_senders(self, which: int, pick: int) -> None:
-        if (found := self.pick(which, pick)) is None:
-            return
-        task, name, entry = found
-        port = entry.port
-        if not entry.receive:
-            return
-        assert task.ask("request", name, NO_SENDERS, 1, task.notify)[0] == 0
-        if port.armed is not None:
-            port.armed.expected.append((SEND_ONCE, 0))
-        port.armed = None
-        if port.made >= 1 and self.senders(port) == 0:
-            task.expected.append((NO_SENDERS, port.made))
+        side, name, entry = found
+        if how == "deallocate":
+            expected = self.world.deallocate(side.space, name)
+        elif how == "mod_refs":
+            if apt:
+                right = next(i for i in (right, 0, 1, 2, 3, 4) if count(entry, i))
+            expected = self.world.mod_refs(side.space, name, right, delta)
+        elif entry.receive and entry.send and entry.the_port().no_senders is not None:
+            return  # whether its last sender or the port goes first is not said
         else:
-            port.armed = task
+            expected = self.world.destroy(side.space, name)
+        assert side.task.ask(how, name, right, delta)[0] == expected
+
+    # --- sets ------------------------------------------------------------------------------------
+
+    @rule(
+        which=which,
+        member=picks,
+        into=picks,
+        verb=st.sampled_from(["insert_member", "insert_member", "extract_member", "move_member"]),
+        apt=apt,
+        nowhere=st.booleans(),
+    )
+    def change_member(
+        self, which: int, member: int, into: int, verb: str, apt: bool, nowhere: bool
+    ) -> None:
+        one = self.pick(which, member, lambda e: not apt or e.receive)
+        other = self.pick(which, into, lambda e: not apt or e.is_set)
+        if one is None or other is None:
+            return
+        side, name, _ = one
+        to = 0 if verb == "move_member" and nowhere else other[1]
+        self.change_member_of(side, verb, name, to)
+
+    # --- messages --------------------------------------------------------------------------------
+
+    @rule(which=which, to=aims, reply=st.none() | aims, carried=st.lists(aims, max_size=2))
+    def send(self, which: int, to: int, reply: int | None, carried: list[int]) -> None:
+        side = self.side(which)
+        destination = self.aim(side, to, TO_SEND_WITH)
+        answer = None if reply is None else self.aim(side, reply, TO_SEND_WITH)
+        rest = [self.aim(side, pick, DISPOSITIONS) for pick in carried]
+        aimed = [pair for pair in rest if pair is not None]
+        if destination is None or self.is_unclear(side, destination, answer, aimed):
+            return
+        self.post(side, destination, answer, aimed)
+
+    @rule(which=which, to=aims, right=aims)
+    def send_a_right(self, which: int, to: int, right: int) -> None:
+        self.send(which, to, None, [right])
+
+    def is_unclear(
+        self,
+        side: Side,
+        to: tuple[int, int],
+        reply: tuple[int, int] | None,
+        carried: list[tuple[int, int]],
+    ) -> bool:
+        """Sends that the rules leave open, or that fill a queue."""
+        entry = side.space.names[to[0]]
+        if entry.dead:
+            # A send-once right whose port has died is known to be dead once somebody has looked.
+            side.task.ask("mod_refs", to[0], 4, 0)
+        if entry.port is not None:
+            through_queue = to[1] in (COPY_SEND, MOVE_SEND, MAKE_SEND)
+            if len(entry.port.waiting()) >= (QUEUE_LIMIT if through_queue else MANY):
+                return True
+        if self.dies_in_itself(side, to, carried):
+            return True
+        if reply is None:
+            return False
+        if side.space.names[reply[0]].dead:
+            return True
+        return reply[0] == to[0] and MOVE_SEND in (to[1], reply[1]) and entry.send < 2
+
+    def dies_in_itself(
+        self, side: Side, to: tuple[int, int], carried: list[tuple[int, int]]
+    ) -> bool:
+        """Is a port to be sent into itself, other than at once and with nobody who asked to get it
+        then? When the kernel finds that two ports are in each other's queues cannot be told."""
+        receives = [
+            e.port for e, d in ((side.space.names[n], d) for n, d in carried) if d == RECEIVE
+        ]
+        message = Message(0, rights=[Right(RECEIVE, port) for port in receives])
+        asked = [port.destroyed for port in self.every_port() if port.destroyed is not None]
+        if any(port in asked for port in receives):
+            return True
+        destination = side.space.names[to[0]].port
+        return (
+            destination is not None
+            and self.world.would_be_within_itself(message, destination)
+            and (bool(asked) or destination not in receives)
+        )
+
+    @rule(which=which, pick=picks, apt=apt, destroyed=st.sampled_from([False, False, False, True]))
+    def receive(self, which: int, pick: int, apt: bool, destroyed: bool) -> None:
+        found = self.pick(which, pick, self.something_waits if apt else None)
+        if found is None:
+            return
+        side, name, _ = found
+        if self.world.sources(side.space, name) is None:
+            assert side.task.ask("receive", name, 0, 0) == [RCV_INVALID_NAME]
+        else:
+            self.receive_from(side, name, destroyed)
+
+    def something_waits(self, entry: Entry) -> bool:
+        if entry.members is not None:
+            return bool(entry.members)
+        return entry.receive and bool(entry.the_port().waiting())
+
+    # --- requests --------------------------------------------------------------------------------
+
+    @rule(
+        which=which,
+        pick=picks,
+        kind=st.sampled_from([DEAD_NAME, NO_SENDERS, PORT_DESTROYED]),
+        sync=st.integers(0, 1),
+        notify=st.none() | st.just(-1) | aims,
+        apt=apt,
+    )
+    def request(
+        self,
+        which: int,
+        pick: int,
+        kind: int,
+        sync: int,
+        notify: int | None,
+        apt: bool,
+    ) -> None:
+        found = self.pick(which, pick, lambda e: not apt or kind == DEAD_NAME or e.receive)
+        if found is None:
+            return
+        side, name, entry = found
+        to = None
+        if notify is not None:
+            to = (
+                self.aim(side, notify, TO_BE_TOLD) if notify >= 0 else (side.notify, MAKE_SEND_ONCE)
+            )
+            if to is None or to[0] == name or not self.world.has(side.space.names[to[0]], to[1]):
+                return
+        sync = 0 if kind == PORT_DESTROYED else sync
+        if to is None and entry.dead:
+            return  # not said
+        if kind == PORT_DESTROYED and to is not None:
+            port = side.space.names[to[0]].the_port()
+            if port is entry.port or not self.may_be_told(port):
+                return
+        self.ask_for(side, name, kind, sync, to)
+
+    def may_be_told(self, port: Port) -> bool:
+        """Of a destroyed port: of one at a time, for two would look alike, and where it is, so that
+        what it is told of cannot be in its way there."""
+        return self.world.is_held(port) and not (
+            any(message.id == PORT_DESTROYED for message in port.loose)
+            or any(other.destroyed is port for other in self.every_port())
+        )
 
     @rule(sure=st.integers(0, 9))
-    def kill_the_second_task(self, sure: int) -> None:
-        if sure or len(self.tasks) == 1:
-            return
-        ports = self.named_ports()
-        task = self.tasks.pop()
-        os.kill(task.pid, signal.SIGKILL)
-        assert task.stream.readline() == ""
-        task.stream.close()
-        task.socket.close()
-        for port in ports:
-            if port.armed is task:
-                port.armed = None  # asked by a task that is no more
-        for entry in task.names.values():
-            if entry.receive:
-                self.kill_port(entry.port)
-        for port in ports:
-            if port.kept:
-                port.kept -= 1
+    def kill_a_task(self, sure: int) -> None:
+        if sure == 5 and len(self.sides) > 1:
+            self.kill()
 
-    # Invariants are looked at in the order of their names. This one comes first: a look at a name
-    # tells that its port has died, which nobody needs for a notification to come.
-    @invariant()
-    def first_the_notifications_arrive(self) -> None:
-        self.look_for_senders()
-        for task in self.tasks:
-            told = [task.ask("notified", task.notify, PROMPT_MS)[1:] for _ in task.expected]
-            assert sorted(map(tuple, told)) == sorted(task.expected)
-            task.expected.clear()
-            assert task.ask("notified", task.notify, 0)[0] == RCV_TIMED_OUT
+    # --- what must always be so ------------------------------------------------------------------
 
     @invariant()
-    def then_names_types_and_references_agree(self) -> None:
-        for task in self.tasks:
-            for name, entry in task.names.items():
-                bits = SEND * bool(entry.send) | RECEIVE * entry.receive | WATCHED * entry.watched
-                expected = bits if entry.port.alive else DEAD
-                assert task.ask("type", name) == [0, expected]
-                right = 0 if entry.port.alive else 4
-                assert task.ask("refs", name, right) == [0, entry.send]
+    def all_is_as_the_model_says(self) -> None:
+        self.steps += 1
+        if self.steps % self.look_every == 0:
+            self.look()
 
 
 @pytest.fixture(scope="session")
@@ -371,11 +340,11 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return task
 
 
-def test_two_tasks_do_what_the_model_does(program: Path) -> None:
+def test_tasks_do_what_the_model_does(program: Path) -> None:
     Tasks.program = program
     profile = settings(
-        max_examples=int(os.environ.get("MODEL_EXAMPLES", "40")),
-        stateful_step_count=40,
+        max_examples=int(os.environ.get("MODEL_EXAMPLES", "120")),
+        stateful_step_count=80,
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
