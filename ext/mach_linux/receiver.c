@@ -242,7 +242,7 @@ bool ml_receiver_has_remote_senders(struct ml_receiver *r)
     struct ml_garbage g = {0};
     ml_receiver_forget_live(r);
     if (r->no_senders != NULL)
-        ml_notify_senders_changed(r->port, &g); /* a pipe's end may be known here first */
+        ml_notify_look_for_senders(r->port, &g); /* a pipe's end may be known here first */
     else
         ml_receiver_prune(r, &g);
     ml_garbage_flush(&g);

@@ -320,6 +320,7 @@ CASE(no_senders_waits_until_sync_is_reached)
 {
     mach_port_t notify = make_port(), port = make_port();
     request(port, NO_SENDERS, 1, notify);
+    IS(status_of(port).mps_nsrequest, 1); /* nor does a look at it bring it about */
     IS_TRUE(is_empty(notify));
     add_sends(port, 1);
     IS_OK(mach_port_deallocate(TASK, port));
