@@ -50,6 +50,18 @@ def sizes_within(room: int) -> list[int]:
     return fitting if fitting[-1] == SIZES[-1] else [*fitting, room // 100 * 100 or room]
 
 
+def limit_text(room: int) -> list[str]:
+    """What the number of descriptors has to do with the largest set."""
+    needed = f"A port in a set takes two descriptors, so {SIZES[-1]:,} need a little more than"
+    if room >= SIZES[-1]:
+        return [needed, f"{2 * SIZES[-1]:,} of them, which RLIMIT_NOFILE allows here."]
+    return [
+        needed,
+        f"{2 * SIZES[-1]:,} of them. Here the hard limit (RLIMIT_NOFILE), which takes privilege to",
+        f"raise, lets there be {room:,} ports.",
+    ]
+
+
 def document(
     sets: dict[int, list[float]], queues: dict[int, list[float]], about: dict[str, str], room: int
 ) -> str:
@@ -63,8 +75,8 @@ def document(
         "ready members in turn. Where all members have a message, each waits for the others to be",
         "received, and its memory has left the processor's cache meanwhile.",
         "",
-        "A port in a set takes two descriptors; here the limit (RLIMIT_NOFILE) lets there be",
-        f"{room:,}. `make bench-scaling` measures anew.",
+        *limit_text(room),
+        "`make bench-scaling` measures anew.",
         "",
         *(f"- {name}: {value}" for name, value in about.items()),
         "",

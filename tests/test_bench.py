@@ -7,7 +7,7 @@ import pytest
 
 from bench.plot import Line, chart, step_for
 from bench.report import table, verdict
-from bench.scaling import sizes_within
+from bench.scaling import limit_text, sizes_within
 from bench.streams import AIMS, Aim, Results, Stream, run_all, streams
 
 
@@ -56,6 +56,12 @@ def test_the_sizes_end_with_what_the_limit_of_descriptors_allows() -> None:
     assert sizes_within(50_000)[-1] == 10_000
     assert sizes_within(9_950)[-2:] == [3000, 9900]
     assert sizes_within(40) == [1, 3, 10, 30, 40]
+
+
+def test_a_largest_set_below_ten_thousand_is_put_down_to_the_limit() -> None:
+    assert "hard limit" in " ".join(limit_text(9_900))
+    assert "9,900 ports" in " ".join(limit_text(9_900))
+    assert "hard limit" not in " ".join(limit_text(10_000))
 
 
 def test_a_plot_has_its_lines_within_its_frame() -> None:
