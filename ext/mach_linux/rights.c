@@ -208,10 +208,12 @@ void ml_right_close(struct ml_right *right, struct ml_garbage *g)
     if (right->port != NULL) {
         /* A receiver has a reference of its own; ours must not count as a sender's any more. */
         struct ml_port *p = right->port;
-        bool here = p->receiver != NULL;
+        bool here = p->receiver != NULL, sender = right->carry == ML_CARRY_SEND;
         ml_port_release(p, g);
-        if (here)
+        if (here && sender)
             ml_receiver_senders_changed(p, g);
+        else if (here)
+            ml_notify_look_for_senders(p, g);
     }
     right->port = NULL;
     right->carry = ML_CARRY_NULL;

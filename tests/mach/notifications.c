@@ -334,6 +334,8 @@ CASE(no_senders_that_waits_for_sync_goes_on_waiting_where_the_receive_right_goes
     IS_OK(post_right(carrier, port, MOVE_RECEIVE));
     port = take_right(carrier, 16);
     IS_TRUE(is_empty(notify));
+    IS_OK(mach_port_insert_right(TASK, port, port, MOVE_RECEIVE));
+    IS_TRUE(is_empty(notify));
     add_sends(port, 1);
     IS_OK(mach_port_deallocate(TASK, port));
     IS(take_notification(notify, NO_SENDERS), 1);
