@@ -16,6 +16,9 @@ from machorun.macho import read_image
 from machorun.startup import FINDER
 from support import DEADLINE, running
 
+# A compiler that is used for the first time makes its library.
+pytestmark = pytest.mark.timeout(600)
+
 SAMPLE = Path(__file__).with_name("sample.c")
 
 
