@@ -9,7 +9,6 @@ takes none of these, nothing comes between that and the `finally` it stands in.
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -30,7 +29,7 @@ class Bell:
     """Wakes threads that wait for a change. A ring that a handler's exception cuts off is lost."""
 
     def __init__(self) -> None:
-        self._ears: deque[threading.Lock] = deque()
+        self._ears: list[threading.Lock] = []
 
     @contextmanager
     def listening(self) -> Iterator[Callable[[Deadline], object]]:
@@ -47,7 +46,7 @@ class Bell:
     def ring(self) -> None:
         with suppress(IndexError):
             while True:
-                self._ears.popleft().release()
+                self._ears.pop(0).release()
 
 
 class Turn:
