@@ -118,7 +118,7 @@ program = (
 child = Popen([sys.executable, "-c", program], stdin=-1)
 """,
     "_handshake.Handshake.inheriting": """
-import subprocess, sys
+import os, subprocess, sys
 from child_port import Handshake
 handshake = Handshake(transport="inherited")
 program = (

@@ -104,9 +104,10 @@ class Handshake:
         the other.
 
         ```
-        with handshake.inheriting():
-            os.set_inheritable(handshake.client_read_fd, True)
-            child = subprocess.Popen(["/path/to/client"], close_fds=False)
+        with handshake.inheriting() as descriptors:
+            for fd in (handshake.client_read_fd, *descriptors):
+                os.set_inheritable(fd, True)
+            child = subprocess.Popen(command, close_fds=False)
         right = handshake.run_server(timeout=10)
         ```
 
