@@ -136,7 +136,7 @@ TSAN_TESTS := $(addprefix tests/,test_concurrency.py test_ext_rights.py test_ext
     test_ext_server.py test_ext_waits.py test_messages.py test_messages_failures.py test_notifications.py \
     test_port_set.py test_server.py)
 ASAN_TESTS := $(filter-out tests/test_readme.py tests/test_repository.py tests/test_install.py \
-    tests/test_bench.py tests/test_ext_build.py,$(wildcard tests/test_*.py))
+    tests/test_bench.py tests/test_ext_build.py tests/test_command_line_tools.py,$(wildcard tests/test_*.py))
 
 test-asan: $(VENV)/built
 	$(MAKE) -C ext/mach_linux BUILD=../../build/asan/lib CFLAGS='$(ASAN)'

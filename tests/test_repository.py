@@ -128,6 +128,7 @@ def test_the_sanitizers_run_over_the_c_code_under_the_suites() -> None:
         "test_install",
         "test_bench",
         "test_ext_build",
+        "test_command_line_tools",
     }
 
 
