@@ -78,6 +78,20 @@ def service_name() -> str:
 
 
 @pytest.fixture
+def port() -> Iterator[cp.ReceiveRight]:
+    """A receive right of this test's own."""
+    with cp.ReceiveRight() as port:
+        yield port
+
+
+@pytest.fixture
+def send(port: cp.ReceiveRight) -> Iterator[cp.SendRight]:
+    """A send right to `port`."""
+    with port.make_send() as send:
+        yield send
+
+
+@pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
     """Both ends; the test or what it calls may close either."""
     ends = os.pipe()

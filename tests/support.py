@@ -36,6 +36,12 @@ stand_ins: Callable[[], Iterable[int]] = tuple
 make test-macos-binary."""
 
 
+def received(port: cp.ReceiveRight, timeout: float = DEADLINE) -> cp.Message:
+    message = port.receive(timeout)
+    assert isinstance(message, cp.Message)
+    return message
+
+
 def descriptors() -> dict[int, str]:
     """This process's open descriptors and what they are, but for the one that lists them."""
     # A link is read, not a descriptor used: another thread may be about to close it, and a thread

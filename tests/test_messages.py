@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import child_port as cp
 import pytest
 from ext_support import drain_references
-from support import DEADLINE, SOON, running
+from support import DEADLINE, SOON, received, running
 
 if TYPE_CHECKING:
     from conftest import StartChild
@@ -25,24 +25,6 @@ MOVE_RECEIVE, MAKE_SEND, MAKE_SEND_ONCE = (
     cp.Disposition.MAKE_SEND_ONCE,
 )
 MEBIBYTE = 1 << 20
-
-
-@pytest.fixture
-def port() -> Iterator[cp.ReceiveRight]:
-    with cp.ReceiveRight() as port:
-        yield port
-
-
-@pytest.fixture
-def send(port: cp.ReceiveRight) -> Iterator[cp.SendRight]:
-    with port.make_send() as send:
-        yield send
-
-
-def received(port: cp.ReceiveRight, timeout: float = DEADLINE) -> cp.Message:
-    message = port.receive(timeout)
-    assert isinstance(message, cp.Message)
-    return message
 
 
 # --- data ----------------------------------------------------------------------------------------

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import child_port as cp
 import pytest
-from support import DEADLINE, SOON, cancelled_soon
+from support import DEADLINE, SOON, cancelled_soon, received
 
 MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE = (
     cp.Disposition.MAKE_SEND,
@@ -33,12 +33,6 @@ def fill(send: cp.SendRight) -> None:
     with suppress(cp.TimedOut):
         while True:
             send.send(FILL, timeout=0)
-
-
-def received(port: cp.ReceiveRight, timeout: float = DEADLINE) -> cp.Message:
-    message = port.receive(timeout)
-    assert isinstance(message, cp.Message)
-    return message
 
 
 async def answer(port: cp.ReceiveRight, count: int = 1) -> None:
@@ -65,12 +59,6 @@ def is_empty(port: cp.ReceiveRight) -> bool:
     except cp.TimedOut:
         return True
     return False
-
-
-@pytest.fixture
-def port() -> Iterator[cp.ReceiveRight]:
-    with cp.ReceiveRight() as port:
-        yield port
 
 
 def test_a_message_that_comes_later_is_awaited(port: cp.ReceiveRight) -> None:

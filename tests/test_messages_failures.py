@@ -12,31 +12,13 @@ from pathlib import Path
 import child_port as cp
 import pytest
 from ext_support import COPY_SEND, Stranger, build_stranger, drain_references
-from support import DEADLINE, SOON, cancelled_soon, interrupted, running
+from support import DEADLINE, SOON, cancelled_soon, interrupted, received, running
 
 MOVE_RECEIVE, MAKE_SEND, MAKE_SEND_ONCE = (
     cp.Disposition.MOVE_RECEIVE,
     cp.Disposition.MAKE_SEND,
     cp.Disposition.MAKE_SEND_ONCE,
 )
-
-
-@pytest.fixture
-def port() -> Iterator[cp.ReceiveRight]:
-    with cp.ReceiveRight() as port:
-        yield port
-
-
-@pytest.fixture
-def send(port: cp.ReceiveRight) -> Iterator[cp.SendRight]:
-    with port.make_send() as send:
-        yield send
-
-
-def received(port: cp.ReceiveRight, timeout: float = DEADLINE) -> cp.Message:
-    message = port.receive(timeout)
-    assert isinstance(message, cp.Message)
-    return message
 
 
 # --- waits and failures --------------------------------------------------------------------------

@@ -77,12 +77,6 @@ def context(request: pytest.FixtureRequest) -> Any:
     return multiprocessing.get_context(request.param)
 
 
-@pytest.fixture
-def port() -> Iterator[cp.ReceiveRight]:
-    with cp.ReceiveRight() as port:
-        yield port
-
-
 def test_a_send_right_as_an_argument_is_copied(context: Any, port: cp.ReceiveRight) -> None:
     with port.make_send() as right:
         run(context.Process(target=say, args=(right, b"argument")))

@@ -38,12 +38,6 @@ def context(request: pytest.FixtureRequest) -> Any:
     return multiprocessing.get_context(request.param)
 
 
-@pytest.fixture
-def port() -> Iterator[cp.ReceiveRight]:
-    with cp.ReceiveRight() as port:
-        yield port
-
-
 # --- when the pickling fails ----------------------------------------------------------------------
 
 

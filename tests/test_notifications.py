@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def port() -> Iterator[cp.ReceiveRight]:
-    with cp.ReceiveRight() as port:
-        yield port
-
-
-@pytest.fixture
 def notify() -> Iterator[cp.ReceiveRight]:
     with cp.ReceiveRight() as notify:
         yield notify
