@@ -188,7 +188,7 @@ def extension() -> Extension:
             "-fvisibility=hidden",
             "-Werror=implicit-function-declaration",
         ],
-        extra_link_args=["-lbsm"] if DARWIN else ["-pthread"],
+        extra_link_args=["-lbsm"] if DARWIN else ["-pthread", "-ldl"],
         depends=sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("ext/**/*.h")),
         py_limited_api=not FREE_THREADED,
     )

@@ -270,18 +270,19 @@ PyObject *server_accept(struct server_core *core, const struct accept_request *r
 {
     /* Most of it is written before it is read: the message by mach_msg, the rest by its judge. */
     struct accept_call accept;
-    mach_port_name_t name;
     accept.core = core;
     accept.port = (struct right *)core->port;
+    mach_port_name_t name = right_peek(accept.port);
     accept.cancel = request->cancel;
     accept.deadline = request->deadline;
     accept.ending = ENDING_NONE;
     accept.last_pass_left = 0;
     accept.rejected = 0;
-    if (right_pin(accept.port, &name) < 0) /* ValueError if it is closed already */
+    if (name == MACH_PORT_NULL) {
+        right_fail_closed(accept.port);
         return NULL;
-    right_unpin(accept.port);
-    if (audit_accept(name) < 0)
+    }
+    if (audit_accept(core->state, name) < 0)
         return NULL;
     waiter_init(&accept.waiter, cancel_descriptor(accept.cancel), request->watch_fd);
     PyObject *result = accept_run(&accept);

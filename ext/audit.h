@@ -5,9 +5,9 @@
 #include "state.h"
 
 /* Before anything is sent or held: 0, or -1 with the exception of a hook that forbids it. */
-int audit_check_in(mach_port_name_t server, mach_port_name_t port,
+int audit_check_in(const struct module_state *state, mach_port_name_t server, mach_port_name_t port,
                    mach_msg_type_name_t disposition);
 /* Before a message is taken from the queue; likewise. */
-int audit_accept(mach_port_name_t port);
+int audit_accept(const struct module_state *state, mach_port_name_t port);
 
 #endif

@@ -230,7 +230,7 @@ PyDoc_STRVAR(
 /* Before anything is held, which a hook might wait for or look at. */
 static int call_audit(const struct check_in_call *call)
 {
-    return audit_check_in(call->server ? right_peek(call->server) : call->server_name,
+    return audit_check_in(call->state, call->server ? right_peek(call->server) : call->server_name,
                           call->port ? right_peek(call->port) : call->port_name, call->disposition);
 }
 

@@ -103,7 +103,7 @@ static int module_exec(PyObject *module)
         messages_add(module, state) < 0 || notifications_add(module, state) < 0 ||
         requests_add(module, state) < 0 || reply_port_add(module, state) < 0 ||
         sharing_add(module, state) < 0 || ledger_add(module, state) < 0 ||
-        capi_add(module, state) < 0 || constants_add(module) < 0)
+        audit_add(module, state) < 0 || capi_add(module, state) < 0 || constants_add(module) < 0)
         return -1;
     return fork_hook_add(module);
 }

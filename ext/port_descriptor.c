@@ -42,6 +42,9 @@ PyObject *port_descriptor_new(struct module_state *state, mach_port_name_t name)
 
 void port_descriptor_drop(struct port_descriptor *descriptor, struct module_state *state)
 {
+    /* Most rights never had one. Whoever makes one holds the right meanwhile. */
+    if (atomic_load_explicit(&descriptor->fd, memory_order_relaxed) < 0)
+        return;
     int fd = atomic_exchange(&descriptor->fd, -1);
     if (fd >= 0)
         port_descriptor_release(fd, atomic_load(&descriptor->generation) !=

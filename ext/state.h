@@ -68,6 +68,8 @@ struct module_state {
     _Atomic(uint32_t) generation;
     struct ledger ledger;
     struct requests *requests; /* owned; see requests.c */
+    /* PySys_Audit; see audit.c. */
+    int (*audit)(const char *event, const char *format, ...);
 };
 
 static inline struct module_state *state_of_module(PyObject *module)
@@ -103,6 +105,7 @@ int requests_add(PyObject *module, struct module_state *state);
 int registered_add(PyObject *module, struct module_state *state);
 int sharing_add(PyObject *module, struct module_state *state);
 int ledger_add(PyObject *module, struct module_state *state);
+int audit_add(PyObject *module, struct module_state *state);
 int capi_add(PyObject *module, struct module_state *state);
 
 #endif
