@@ -129,7 +129,7 @@ ASAN := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitiz
 TSAN := -O1 -g -fsanitize=thread
 # Those in which threads meet. (That memory is gone once it is freed cannot be asked where the sanitizer's
 # own threads map memory of theirs.)
-TSAN_SUITES := threads fork interrupts receive notifications notification_delivery sets order \
+TSAN_SUITES := threads fork interrupts receive notifications no_senders notification_delivery sets order \
     send_once server reply_port bootstrap descriptors destination meanwhile
 # CPython is not instrumented, so its own races are not seen; its lock is, as any other.
 TSAN_TESTS := $(addprefix tests/,test_concurrency.py test_ext_rights.py test_ext_check_in.py \
