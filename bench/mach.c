@@ -2,8 +2,10 @@
  * stub with a send right in each (COPY_SEND), received by the generated server demux, whose callout
  * releases the right. VARIANT 0: messages without a right, of the size of the raw stream's.
  *
- * The receiver owns the service port, which the sender looks up by name; the sender owns the port
- * that it hands out rights to. Neither makes a Mach call before the fork. */
+ * The receiver owns the service port; the sender owns the port that it hands out rights to. The
+ * service port is the bootstrap port that the sender inherits, so each process has one thread, as
+ * in the raw stream. VARIANT 2 is 1 with a service that is looked up by name: the receiver has a
+ * second thread then, which answers, and with two the kernel counts more references. */
 #include "peer.h"
 
 #include <stdio.h>
@@ -16,7 +18,7 @@
 #include "child_port.h"
 #include "child_portServer.h"
 
-enum { TOKEN = 0x5eed, WITHOUT_RIGHTS = 0, PLAIN_ID = 4711, PLAIN_SIZE = 48 };
+enum { TOKEN = 0x5eed, WITHOUT_RIGHTS = 0, NAMED = 2, PLAIN_ID = 4711, PLAIN_SIZE = 48 };
 
 struct plain {
     mach_msg_header_t header;
@@ -97,7 +99,11 @@ static void send_plain(mach_port_t server)
 static void send_all(const char *service, const struct stream *stream)
 {
     mach_port_t server, port;
-    check(bootstrap_look_up(bootstrap_port, service, &server), "bootstrap_look_up");
+    if (stream->variant == NAMED)
+        check(bootstrap_look_up(bootstrap_port, service, &server), "bootstrap_look_up");
+    else
+        check(task_get_special_port(mach_task_self(), TASK_BOOTSTRAP_PORT, &server),
+              "task_get_special_port");
     check(mach_port_allocate(mach_task_self(), MACH_PORT_RIGHT_RECEIVE, &port),
           "mach_port_allocate");
     check(mach_port_insert_right(mach_task_self(), port, port, MACH_MSG_TYPE_MAKE_SEND),
@@ -111,15 +117,31 @@ static void send_all(const char *service, const struct stream *stream)
     }
 }
 
+/* The port that a child inherits a right to. */
+static mach_port_t make_inherited(void)
+{
+    mach_port_t port;
+    check(mach_port_allocate(mach_task_self(), MACH_PORT_RIGHT_RECEIVE, &port),
+          "mach_port_allocate");
+    check(mach_port_insert_right(mach_task_self(), port, port, MACH_MSG_TYPE_MAKE_SEND),
+          "mach_port_insert_right");
+    check(task_set_special_port(mach_task_self(), TASK_BOOTSTRAP_PORT, port),
+          "task_set_special_port");
+    return port;
+}
+
 int main(int argc, char **argv)
 {
     struct stream stream = stream_arguments(argc, argv);
     name_t service;
     char byte = 0;
+    mach_port_t port = MACH_PORT_NULL;
     int ready[2], done[2];
     snprintf(service, sizeof service, "child_port.bench.%ld", (long)getpid());
     if (pipe(ready) != 0 || pipe(done) != 0)
         fail("pipe");
+    if (stream.variant != NAMED)
+        port = make_inherited();
     pid_t sender = fork();
     if (sender < 0)
         fail("fork");
@@ -135,8 +157,8 @@ int main(int argc, char **argv)
     }
     close(done[0]);
     run_on_cpu(stream.receiver_cpu);
-    mach_port_t port;
-    check(bootstrap_check_in(bootstrap_port, service, &port), "bootstrap_check_in");
+    if (stream.variant == NAMED)
+        check(bootstrap_check_in(bootstrap_port, service, &port), "bootstrap_check_in");
     if (write(ready[1], &byte, 1) != 1)
         fail("write");
     close(ready[1]);

@@ -42,8 +42,7 @@ class CheckInReceiver:
     def receive(self, count: int) -> None:
         accept = self.server.accept
         for _ in range(count):
-            with accept():  # which closes the port
-                pass
+            accept().close()
 
     def sender_started(self) -> None:
         pass

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -48,7 +47,7 @@ static void send_all(int socket_fd, const struct stream *stream)
     int pair[2], ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0 || pipe(ends) != 0)
         fail("socketpair");
-    const int fds[MOST_FDS] = {pair[0], ends[1]};
+    const int fds[MOST_FDS] = {pair[0], ends[0]};
     const int count = descriptors(stream);
     packet_prepare(&packet, count);
     if (count > 0) {
@@ -66,18 +65,17 @@ static void send_all(int socket_fd, const struct stream *stream)
     (void)recv(socket_fd, packet.payload, PAYLOAD, 0);
 }
 
-/* Which socket is it, is the other one a pipe, has the receiver of the first gone? */
-static void ask(const int fds[MOST_FDS])
+/* Which socket is it; is the other one a pipe, and has what writes to it gone? */
+static void ask(const int fds[MOST_FDS], int aside)
 {
     uint64_t cookie;
     socklen_t length = sizeof cookie;
-    struct pollfd end = {.fd = fds[0]};
     if (getsockopt(fds[0], SOL_SOCKET, SO_COOKIE, &cookie, &length) != 0 ||
-        fcntl(fds[1], F_GETPIPE_SZ) < 0 || poll(&end, 1, 0) != 0)
+        tee(fds[1], aside, 1, SPLICE_F_NONBLOCK) != -1 || errno != EAGAIN)
         fail("ask");
 }
 
-static void receive(int socket_fd, struct packet *packet, const struct stream *stream)
+static void receive(int socket_fd, struct packet *packet, const struct stream *stream, int aside)
 {
     const int expected = descriptors(stream);
     packet_prepare(packet, expected);
@@ -98,7 +96,7 @@ static void receive(int socket_fd, struct packet *packet, const struct stream *s
     }
     memcpy(fds, CMSG_DATA(rights), size);
     if (stream->variant == ASKED)
-        ask(fds);
+        ask(fds, aside);
     for (int i = 0; i < expected; i++)
         close(fds[i]);
 }
@@ -107,14 +105,17 @@ static uint64_t receive_all(int socket_fd, const struct stream *stream)
 {
     struct packet packet = {.payload = {0}};
     const int on = 1;
+    int aside[2];
+    if (pipe(aside) != 0)
+        fail("pipe");
     if (stream->variant == ASKED &&
         setsockopt(socket_fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) != 0)
         fail("setsockopt");
     for (long i = 0; i < stream->warm_up; i++)
-        receive(socket_fd, &packet, stream);
+        receive(socket_fd, &packet, stream, aside[1]);
     uint64_t start = nanoseconds();
     for (long i = 0; i < stream->count; i++)
-        receive(socket_fd, &packet, stream);
+        receive(socket_fd, &packet, stream, aside[1]);
     return nanoseconds() - start;
 }
 

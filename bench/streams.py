@@ -73,6 +73,7 @@ def streams(raw: Path, mach: Path) -> list[Stream]:
         Stream("asked", "C, raw, two descriptors, looked at", (str(raw), "3"), 50_000),
         Stream("mach0", "C, mach_msg without a right", (str(mach), "0"), 60_000),
         Stream("mach1", "C, check-in by the generated stubs", (str(mach), "1"), 50_000),
+        Stream("mach2", "the same, the service found by name", (str(mach), "2"), 50_000),
         Stream("check_in", "Python, check_in → Server.accept", (*python, "check_in"), 20_000),
         Stream("send_fds", "Python, send_fds → recv_fds", (*python, "send_fds"), 20_000),
         Stream(
