@@ -222,13 +222,13 @@ def port() -> draw.Drawing:
         252,
         62,
         SAND,
-        "write end of a pipe",
-        "nobody writes to it: it hangs up",
-        "when the last send right is gone",
+        "read end of a pipe",
+        "at its end when the port is dead:",
+        "looked at when a right arrives",
     )
-    p.box(428, 226, 252, 62, SAND, "read end", "its hang-up is the", "no-senders notification")
-    p.arrow(292, 257, 416, 257, dashed=True)
-    p.text(360, 247, "hang-up", 12, color=SOFT)
+    p.box(428, 226, 252, 62, SAND, "write end", "an error when no reader is left:", "no senders")
+    p.arrow(416, 257, 292, 257, dashed=True)
+    p.text(360, 247, "nothing", 12, color=SOFT)
     p.line(166, 102, 166, 140)
     p.line(554, 102, 554, 140)
     return p.drawing

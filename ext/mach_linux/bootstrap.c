@@ -31,6 +31,7 @@
 
 #include "bootstrap.h"
 #include "mach_linux.h"
+#include "calls.h"
 #include "message.h"
 #include "refusal.h"
 #include "sha256.h"
@@ -77,7 +78,7 @@ static int open_directory(char *path, size_t size)
     if (fd < 0)
         return -1;
     if (fstat(fd, &st) != 0 || st.st_uid != geteuid() || (st.st_mode & 077) != 0) {
-        close(fd);
+        ml_close(fd);
         errno = EPERM;
         return -1;
     }
@@ -119,7 +120,7 @@ static kern_return_t locate(const char *name, struct sockaddr_un *address, int *
     if (*directory < 0)
         return is_shortage("open", errno) ? BOOTSTRAP_NO_MEMORY : BOOTSTRAP_NOT_PRIVILEGED;
     if (service_address(path, name, address) != 0) {
-        close(*directory);
+        ml_close(*directory);
         return BOOTSTRAP_NOT_PRIVILEGED;
     }
     return KERN_SUCCESS;
@@ -246,7 +247,7 @@ static int connect_to(const struct sockaddr_un *address)
         return -1;
     if (connect(fd, (const struct sockaddr *)address, sizeof *address) != 0) {
         int error = errno;
-        close(fd);
+        ml_close(fd);
         errno = error;
         return -1;
     }
@@ -262,7 +263,7 @@ static int probe(const struct sockaddr_un *address)
         return errno;
     if (connect(fd, (const struct sockaddr *)address, sizeof *address) != 0)
         error = errno;
-    close(fd);
+    ml_close(fd);
     return error;
 }
 
@@ -290,7 +291,7 @@ static void sweep(int directory, const char *path)
 
     if (list == NULL) {
         if (copy >= 0)
-            close(copy);
+            ml_close(copy);
         return;
     }
     while (readdir(list) != NULL)
@@ -325,7 +326,7 @@ static kern_return_t listen_at(const struct sockaddr_un *address, int *listener)
     if (bind(*listener, (const struct sockaddr *)address, sizeof *address) != 0 ||
         listen(*listener, SOMAXCONN) != 0) {
         bool shortage = is_shortage("bind", errno);
-        close(*listener);
+        ml_close(*listener);
         return shortage ? BOOTSTRAP_NO_MEMORY : BOOTSTRAP_NOT_PRIVILEGED;
     }
     return KERN_SUCCESS;
@@ -336,7 +337,7 @@ static kern_return_t listen_at(const struct sockaddr_un *address, int *listener)
 static void stop_listening(const struct sockaddr_un *address, int listener)
 {
     (void)unlink(address->sun_path);
-    close(listener);
+    ml_close(listener);
 }
 
 /* Serves a port under the address from now on; takes the listener. */
@@ -371,6 +372,7 @@ static kern_return_t serve(const struct sockaddr_un *address, int listener, mach
 
 kern_return_t bootstrap_check_in(mach_port_t bp, const name_t service_name, mach_port_t *sp)
 {
+    ML_UNCANCELLED;
     struct sockaddr_un address;
     char path[sizeof address.sun_path];
     int directory, listener = -1;
@@ -385,7 +387,7 @@ kern_return_t bootstrap_check_in(mach_port_t bp, const name_t service_name, mach
     kr = listen_at(&address, &listener);
     memcpy(path, address.sun_path, sizeof path);
     sweep(directory, dirname(path));
-    close(directory); /* unlocks */
+    ml_close(directory); /* unlocks */
     if (kr != KERN_SUCCESS)
         return kr;
     kr = mach_port_allocate(mach_task_self(), MACH_PORT_RIGHT_RECEIVE, sp);
@@ -415,6 +417,7 @@ static bool is_ours(int connection)
 
 kern_return_t mach_linux_look_up_begin(const char *service_name, int *fd)
 {
+    ML_UNCANCELLED;
     struct sockaddr_un address;
     int directory;
 
@@ -422,14 +425,14 @@ kern_return_t mach_linux_look_up_begin(const char *service_name, int *fd)
     kern_return_t kr = locate(service_name, &address, &directory);
     if (kr != KERN_SUCCESS)
         return kr;
-    close(directory);
+    ml_close(directory);
     int connection = connect_to(&address);
     if (connection < 0 && errno == EAGAIN)
         return MACH_SEND_TIMED_OUT;
     if (connection < 0)
         return is_shortage("socket", errno) ? BOOTSTRAP_NO_MEMORY : BOOTSTRAP_UNKNOWN_SERVICE;
     if (!is_ours(connection)) {
-        close(connection);
+        ml_close(connection);
         return BOOTSTRAP_UNKNOWN_SERVICE;
     }
     *fd = connection;
@@ -469,6 +472,7 @@ kern_return_t mach_linux_look_up_end(int fd, mach_port_t *sp)
  * and is then as good as none. */
 kern_return_t bootstrap_look_up(mach_port_t bp, const name_t service_name, mach_port_t *sp)
 {
+    ML_UNCANCELLED;
     ml_deadline deadline = ml_deadline_after(ANSWER_MS);
     int connection, left;
 
@@ -482,8 +486,8 @@ kern_return_t bootstrap_look_up(mach_port_t bp, const name_t service_name, mach_
     while ((kr = mach_linux_look_up_end(connection, sp)) == MACH_RCV_TIMED_OUT &&
            (left = ml_deadline_left(deadline)) != 0) {
         struct pollfd p = {.fd = connection, .events = POLLIN};
-        (void)poll(&p, 1, left);
+        (void)ml_poll(&p, 1, left);
     }
-    close(connection);
+    ml_close(connection);
     return kr == MACH_RCV_TIMED_OUT ? BOOTSTRAP_UNKNOWN_SERVICE : kr;
 }

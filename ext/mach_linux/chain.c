@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "chain.h"
 #include "fds.h"
 #include "refusal.h"
@@ -25,11 +26,11 @@ int ml_chain_create(const int *fds, unsigned n)
     for (unsigned at = 0; error == 0 && at < n; at += ML_FDS_MAX)
         error =
             ml_packet_write(pair[0], &iov, 1, fds + at, n - at < ML_FDS_MAX ? n - at : ML_FDS_MAX);
-    close(pair[0]);
+    ml_close(pair[0]);
     if (error == 0)
         return pair[1];
     ml_refused("sendmsg", error);
-    close(pair[1]);
+    ml_close(pair[1]);
     errno = error;
     return -1;
 }

@@ -17,6 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "fds.h"
 #include "forks.h"
 #include "refusal.h"
@@ -41,7 +42,7 @@ void ml_garbage_flush(struct ml_garbage *g)
     if (g->n == 0)
         return;
     for (unsigned i = 0; i < g->n; i++)
-        close(g->fds[i]);
+        ml_close(g->fds[i]);
     g->n = 0;
     ml_unowned_end();
 }
@@ -90,7 +91,7 @@ bool ml_fd_hung_up(int fd)
     /* After the receiver's SHUT_WR a sending end is always readable, so ask for no event at all:
      * POLLHUP and POLLERR are reported unasked. */
     struct pollfd p = {.fd = fd, .events = 0};
-    return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+    return ml_poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
 }
 
 /* --- channels ------------------------------------------------------------------------------ */
@@ -117,8 +118,8 @@ int ml_channel_create(int pair[2], uint64_t *cookie)
         error = errno;
     if (error != 0) {
         ml_refused("setsockopt", error);
-        close(pair[0]);
-        close(pair[1]);
+        ml_close(pair[0]);
+        ml_close(pair[1]);
     }
     return error;
 }

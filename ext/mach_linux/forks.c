@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <time.h>
 
+#include "calls.h"
 #include "forks.h"
 
 #define ROUNDS_MAX 4000u /* about half a second: a thread may have been put off by others */
@@ -13,6 +14,7 @@ atomic_uint ml_forks_near, ml_forks_unowned;
 
 void ml_fork_pause(void)
 {
+    ML_UNCANCELLED;
     const struct timespec t = {.tv_nsec = 50000};
     (void)nanosleep(&t, NULL);
 }

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "inbound.h"
+#include "notify.h"
+#include "receiver.h"
 #include "refusal.h"
 #include "vm.h"
 
@@ -127,15 +129,17 @@ static bool take_rights(struct ml_inbound *in)
     unsigned next = 0;
     uint32_t count = descriptor_count(h);
 
-    bool good = ml_right_arrive(&in->packet, &next, ml_packet_wire(&in->packet)->reply, &in->reply);
-    if (!good)
-        in->reply = (struct ml_right){.carry = ML_CARRY_NULL, .fds = {-1, -1}};
+    in->reply = (struct ml_right){.carry = ML_CARRY_NULL, .fds = {-1, -1}};
+    uint8_t reply = ml_packet_wire(&in->packet)->reply;
+    bool good = reply == ML_CARRY_NULL || ml_right_arrive(&in->packet, &next, reply, &in->reply);
     for (uint32_t i = 0; good && i < count; i++, at += ml_descriptor_size(at)) {
         struct carries c = look_at(at, &extra);
         good = take_some(in, &c, &next);
     }
-    if (good)
+    if (good) {
+        in->packet.n_fds = 0; /* each is a right's now */
         return true;
+    }
     ml_right_reject(&in->reply);
     while (in->n_rights != 0)
         ml_right_reject(&in->rights[--in->n_rights]);
@@ -245,13 +249,27 @@ static bool name_rights(struct ml_inbound *in)
 
     if (count != 0 || in->reply.carry != ML_CARRY_NULL) {
         ml_lock();
-        h->msgh_remote_port = ml_copyout(&in->reply, &full, &g);
+        if (in->reply.carry != ML_CARRY_NULL)
+            h->msgh_remote_port = ml_copyout(&in->reply, &full, &g);
         for (uint32_t i = 0; i < count; i++, at += ml_descriptor_size(at))
             name_descriptor(in, at, &extra, &next, &full, &g);
+        /* While the lock is held anyway; but what is garbage now may be senders' ends, which are to
+         * be gone when senders are looked for. */
+        if (!in->receiver->no_senders_due)
+            ml_inbound_leave(in, &g);
         ml_unlock();
         ml_garbage_flush(&g);
     }
     return !full;
+}
+
+void ml_inbound_leave(struct ml_inbound *in, struct ml_garbage *g)
+{
+    struct ml_receiver *r = in->receiver;
+    in->receiver = NULL;
+    if (r->no_senders_due && r->port != NULL)
+        ml_notify_senders_changed(r->port, g);
+    ml_receiver_release(r, g);
 }
 
 /* --- delivery -------------------------------------------------------------------------------- */

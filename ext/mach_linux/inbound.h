@@ -4,7 +4,7 @@
  * Its rights get names, its header becomes what Mach shows a receiver, a trailer follows. All of it
  * is the thread's that receives: the packet owns its descriptors until they are rights, and those
  * belong to the inbound message until they have names. Either it is delivered whole, or nothing is
- * left of it. No lock is held in any of these.
+ * left of it. No lock is held in any of these, unless they say so.
  */
 #ifndef ML_INBOUND_H
 #define ML_INBOUND_H
@@ -23,12 +23,17 @@ struct ml_inbound {
     unsigned dropped; /* before it, in this call */
     bool unowned;     /* it came with descriptors, which are counted: see forks.h */
     uint32_t seqno;
-    struct ml_receiver_identity port; /* that it came to */
+    struct ml_receiver *receiver;     /* that it came to: a reference, until it is given up */
+    struct ml_receiver_identity port; /* the same, as the message says it */
     uint32_t n_rights;
     struct ml_right reply;
     struct ml_right *rights; /* few_rights, or on the heap */
     struct ml_right few_rights[ML_FEW_RIGHTS];
 };
+
+/* Gives up the reference to the receiver, from which nothing more is taken. The space's lock is
+ * held. */
+void ml_inbound_leave(struct ml_inbound *in, struct ml_garbage *g);
 
 /* How long a trailer the caller asks for. */
 static inline uint32_t ml_trailer_size(mach_msg_option_t option)

@@ -363,7 +363,7 @@ static kern_return_t insert_at(mach_port_name_t name, struct ml_right *right, st
         return KERN_INVALID_CAPABILITY;
     }
     if (e == NULL && right->reserved && ml_entry_at(right->origin)->kind == ML_RESERVED &&
-        ml_entry_name(ml_entry_at(right->origin)) == name) {
+        right->origin == name) {
         ml_right_undo(right, g); /* moved onto itself */
         return KERN_SUCCESS;
     }

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "chain.h"
 #include "memfile.h"
 #include "refusal.h"
@@ -17,6 +18,7 @@
 
 static bool read_all(int file, uint8_t *to, size_t size)
 {
+    ML_UNCANCELLED;
     for (size_t at = 0; at < size;) {
         ssize_t n = pread(file, to + at, size - at, (off_t)at);
         if (n <= 0)
@@ -63,7 +65,7 @@ int ml_packet_load(struct ml_packet *packet)
     }
     if (!read_all(packet->file, packet->heap, size))
         return EBADMSG;
-    close(packet->file); /* which is sealed, and therefore the kernel's own */
+    ml_close(packet->file); /* which is sealed, and therefore the kernel's own */
     packet->file = -1;
     packet->bytes = packet->heap;
     packet->size = (uint32_t)size;
@@ -80,6 +82,7 @@ int ml_packet_load(struct ml_packet *packet)
 
 static bool write_all(int file, const uint8_t *from, size_t size)
 {
+    ML_UNCANCELLED;
     while (size != 0) {
         ssize_t n = write(file, from, size);
         if (n < 0 && errno == EINTR)
@@ -111,7 +114,7 @@ int ml_packet_file(const struct iovec *pieces, unsigned n)
     int error = errno;
     ml_refused(call, error);
     if (file >= 0)
-        close(file);
+        ml_close(file);
     errno = error;
     return -1;
 }

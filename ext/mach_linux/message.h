@@ -11,9 +11,11 @@
 
 #include "rights.h"
 
-/* A point in time, by the monotonic clock; ML_FOREVER never comes. */
+/* A point in time, by the monotonic clock; ML_FOREVER never comes, and ML_AT_ONCE has passed
+ * without a look at the clock. */
 typedef int64_t ml_deadline;
 #define ML_FOREVER INT64_MAX
+#define ML_AT_ONCE 0
 
 ml_deadline ml_deadline_after(mach_msg_timeout_t milliseconds);
 /* Milliseconds that are left, rounded up, at most INT_MAX: what poll(2) takes. 0 when it has

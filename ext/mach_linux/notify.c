@@ -4,7 +4,7 @@
  * A dead name is noticed by the watcher, through the hang-up of the port's sending end, or before
  * that by whichever call looks at the name; either way the entry changes once and one message is
  * sent. There are no senders when this task has no send reference of its own and every senders'
- * pipe has hung up; arming closes the write end that the library kept for itself.
+ * pipe has hung up; arming closes the read end that the library kept for itself.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -70,7 +70,7 @@ void ml_notify_name_died(struct ml_entry *e, struct ml_garbage *g)
 
 static void port_hung_up(uint64_t watch, void *context, struct ml_garbage *g)
 {
-    struct ml_entry *e = ml_entry_at((uint32_t)(uintptr_t)context);
+    struct ml_entry *e = ml_entry_at((mach_port_name_t)(uintptr_t)context);
     if (e->request == NULL || e->request->watch != watch)
         return;
     if (e->kind == ML_RESERVED || e->port->receiver != NULL) {
@@ -88,8 +88,8 @@ static bool watch_port(struct ml_entry *e)
 {
     uint32_t events = e->port->kind == ML_TASK ? EPOLLIN : 0; /* a hang-up is told unasked */
     if (e->request->watch == 0)
-        e->request->watch = ml_watch_add(e->port->tx, events, port_hung_up,
-                                         (void *)(uintptr_t)(ml_entry_name(e) >> 8));
+        e->request->watch =
+            ml_watch_add(e->port->tx, events, port_hung_up, (void *)(uintptr_t)ml_entry_name(e));
     return e->request->watch != 0;
 }
 
@@ -212,10 +212,10 @@ static void pipe_hung_up(uint64_t watch, void *context, struct ml_garbage *g)
 static void watch_generation(struct ml_receiver *r, struct ml_generation *generation)
 {
     if (generation->watch == 0)
-        generation->watch = ml_watch_add(generation->read_end, 0, pipe_hung_up, r);
+        generation->watch = ml_watch_add(generation->write_end, 0, pipe_hung_up, r);
 }
 
-/* Gives up the write end that was kept, so that the pipe can hang up, and watches. */
+/* Gives up the read end that was kept, so that the pipe can hang up, and watches. */
 static void arm(struct ml_receiver *r)
 {
     ml_receiver_forget_live(r);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "chain.h"
 #include "fds.h"
 #include "memfile.h"
@@ -75,14 +76,11 @@ static bool read_control(struct msghdr *m, struct ml_packet *packet)
             continue;
         if (c->cmsg_type == SCM_RIGHTS) {
             size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-            for (size_t i = 0; i < n; i++) {
-                int fd;
-                memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof fd);
-                if (packet->n_fds < ML_FDS_MAX)
-                    packet->fds[packet->n_fds++] = fd;
-                else
-                    ml_close_untrusted(&fd, 1);
-            }
+            /* There is room for as many as the kernel passes in a message, and for no more. */
+            size_t kept = n <= ML_FDS_MAX - packet->n_fds ? n : ML_FDS_MAX - packet->n_fds;
+            memcpy(packet->fds + packet->n_fds, CMSG_DATA(c), kept * sizeof(int));
+            packet->n_fds += (unsigned)kept;
+            ml_close_untrusted((const int *)(void *)CMSG_DATA(c) + kept, (unsigned)(n - kept));
         } else if (c->cmsg_type == SCM_CREDENTIALS &&
                    c->cmsg_len >= CMSG_LEN(sizeof packet->sender)) {
             memcpy(&packet->sender, CMSG_DATA(c), sizeof packet->sender);
@@ -146,7 +144,7 @@ int ml_packet_take(int fd, struct ml_packet *packet, uint8_t *buffer, uint32_t s
     struct msghdr m = room_for(&room, buffer, size);
     ssize_t got;
     do
-        got = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        got = ml_recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     while (got < 0 && errno == EINTR);
     if (got >= 0)
         return understand(packet, &m, (size_t)got);
@@ -166,7 +164,7 @@ static int take_only(int fd, struct ml_packet *packet, uint8_t *buffer, bool *ov
     int n;
     *over = false;
     do
-        n = recvmmsg(fd, both, 2, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+        n = ml_recvmmsg(fd, both, 2, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
     if (n < 0 && (errno == ENOSYS || errno == EPERM))
         return ml_packet_take(fd, packet, buffer, ML_PACKET_MAX); /* a sandbox forbids it */
@@ -253,20 +251,11 @@ void ml_packet_drop(struct ml_packet *packet)
     free(packet->heap);
     packet->heap = NULL;
     if (packet->file >= 0)
-        close(packet->file);
+        ml_close(packet->file);
     packet->file = -1;
 }
 
 /* --- checking ------------------------------------------------------------------------------- */
-
-unsigned ml_carry_fds(enum ml_carry kind)
-{
-    static const uint8_t n[ML_CARRY_KINDS] = {
-        [ML_CARRY_SEND] = 2,    [ML_CARRY_TASK] = 1,          [ML_CARRY_SEND_ONCE] = 1,
-        [ML_CARRY_RECEIVE] = 2, [ML_CARRY_RECEIVE_STATE] = 3,
-    };
-    return kind < ML_CARRY_KINDS ? n[kind] : 0;
-}
 
 /* May a right of this kind be shown with this disposition? */
 static bool carry_fits(uint32_t kind, mach_msg_type_name_t disposition)
@@ -431,7 +420,7 @@ int ml_packet_write(int fd, const struct iovec *iov, unsigned n_iov, const int *
     }
     ssize_t sent;
     do
-        sent = sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+        sent = ml_sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
     while (sent < 0 && errno == EINTR);
     return sent < 0 ? (errno == EWOULDBLOCK ? EAGAIN : errno) : 0;
 }

@@ -110,7 +110,21 @@ static inline uint64_t ml_padded(uint64_t size)
 }
 
 /* How many descriptors a right of this kind travels as. */
-unsigned ml_carry_fds(enum ml_carry kind);
+static inline unsigned ml_carry_fds(enum ml_carry kind)
+{
+    switch (kind) {
+    case ML_CARRY_TASK:
+    case ML_CARRY_SEND_ONCE:
+        return 1;
+    case ML_CARRY_SEND:
+    case ML_CARRY_RECEIVE:
+        return 2;
+    case ML_CARRY_RECEIVE_STATE:
+        return 3;
+    default:
+        return 0;
+    }
+}
 
 /* Reads one packet from a channel without waiting, into the thread's scratch buffer. One that is in
  * a memory file is then its headers alone, unchecked but for its length, until it is loaded.

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "calls.h"
+#include "pipes.h"
 #include "queue.h"
 #include "refusal.h"
 #include "reject.h"
@@ -26,6 +28,7 @@ static pthread_once_t wake_once = PTHREAD_ONCE_INIT;
 static void wake_open(void)
 {
     wake_fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+    ml_pipe_prepare(); /* with the first port */
 }
 
 bool ml_queue_possible(void)
@@ -81,7 +84,7 @@ static bool make_epoll(struct ml_receiver *r)
             ok = watch(epoll, r->sources[i].fd, source_event(r, i));
     if (!ok) {
         int error = errno;
-        close(epoll);
+        ml_close(epoll);
         errno = error;
         return false;
     }
@@ -141,7 +144,7 @@ static void slot_free(struct ml_receiver *r, uint32_t slot, bool over)
         (void)epoll_ctl(r->epoll, EPOLL_CTL_DEL, s->fd, NULL);
     if (!over)
         ml_channel_end(s->fd); /* what lies behind the one message might close slowly */
-    close(s->fd);
+    ml_close(s->fd);
     *s = (struct ml_source){.fd = -1, .generation = s->generation + 1, .next_free = r->free_slot};
     r->free_slot = slot;
     r->n_sources--;
@@ -251,7 +254,7 @@ static int read_ready(struct ml_receiver *r, struct ml_packet *packet)
 {
     for (;;) {
         struct epoll_event event;
-        int n = epoll_wait(r->epoll, &event, 1, 0);
+        int n = ml_epoll_wait(r->epoll, &event, 1, 0);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -297,7 +300,7 @@ static ssize_t peek(int rx, int offset)
     uint8_t byte;
     if (setsockopt(rx, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof offset) != 0)
         return -1;
-    return recv(rx, &byte, sizeof byte, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+    return ml_recv(rx, &byte, sizeof byte, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
 }
 
 uint32_t ml_receiver_count(struct ml_receiver *r)
@@ -309,7 +312,7 @@ uint32_t ml_receiver_count(struct ml_receiver *r)
         n++;
     for (uint32_t i = 0; i < r->n_slots; i++) {
         struct pollfd p = {.fd = r->sources[i].fd, .events = POLLIN};
-        n += r->sources[i].kind != ML_SOURCE_FREE && poll(&p, 1, 0) == 1;
+        n += r->sources[i].kind != ML_SOURCE_FREE && ml_poll(&p, 1, 0) == 1;
     }
     int offset = 0;
     for (ssize_t size; (size = peek(r->rx, offset)) > 0; n++)
@@ -321,7 +324,7 @@ uint32_t ml_receiver_count(struct ml_receiver *r)
 bool ml_receiver_has_queued(struct ml_receiver *r)
 {
     uint8_t byte;
-    return r->stash != NULL || recv(r->rx, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) > 0;
+    return r->stash != NULL || ml_recv(r->rx, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 static int stash_at(struct ml_stash **where, struct ml_packet *packet)

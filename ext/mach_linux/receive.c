@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <sys/epoll.h>
 
+#include "calls.h"
 #include "forks.h"
 #include "inbound.h"
 #include "memfile.h"
@@ -152,7 +153,7 @@ static mach_msg_return_t wait_epoll(int epoll, mach_msg_option_t option, ml_dead
     int left = ml_deadline_left(deadline);
     if (left == 0)
         return MACH_RCV_TIMED_OUT;
-    int n = epoll_wait(epoll, &event, 1, left);
+    int n = ml_epoll_wait(epoll, &event, 1, left);
     if (n < 0 && errno == EINTR)
         return (option & MACH_RCV_INTERRUPT) != 0 ? MACH_RCV_INTERRUPTED : MACH_MSG_SUCCESS;
     return MACH_MSG_SUCCESS; /* look again: at the queue, or at the time */
@@ -174,11 +175,12 @@ static mach_msg_return_t wait_for_message(struct ml_receiver *r, mach_msg_option
     return wait_epoll(epoll, option, deadline);
 }
 
-static mach_msg_return_t receive_from(struct ml_receiver *r, mach_msg_header_t *buffer,
+/* From the port that the message is to come in by, which `in` has a reference to. */
+static mach_msg_return_t receive_from(struct ml_inbound *in, mach_msg_header_t *buffer,
                                       mach_msg_option_t option, mach_msg_size_t size,
-                                      struct ml_inbound *in, ml_deadline deadline,
-                                      unsigned drops_max)
+                                      ml_deadline deadline, unsigned drops_max)
 {
+    struct ml_receiver *r = in->receiver;
     mach_msg_return_t result = MACH_MSG_SUCCESS;
     for (const unsigned last = in->dropped + drops_max;;) {
         enum taken taken = take(r, option, size, in, &result);
@@ -193,12 +195,38 @@ static mach_msg_return_t receive_from(struct ml_receiver *r, mach_msg_header_t *
     }
 }
 
+static mach_msg_return_t receive_from_set(struct ml_pset *set, struct ml_inbound *in,
+                                          mach_msg_header_t *buffer, mach_msg_option_t option,
+                                          mach_msg_size_t size, ml_deadline deadline)
+{
+    struct ml_garbage g = {0};
+    for (;;) {
+        mach_msg_return_t mr = ml_set_wait(set, option, deadline, &in->receiver);
+        if (mr != MACH_MSG_SUCCESS)
+            return mr;
+        ml_lock();
+        in->port = ml_receiver_identify(in->receiver);
+        ml_unlock();
+        mr = receive_from(in, buffer, option, size, ML_AT_ONCE, DROPS_A_TURN);
+        /* Another thread may have been quicker, or the member may just have gone; or it has no
+         * senders left, which says nothing of the others. */
+        if (mr != MACH_RCV_TIMED_OUT && mr != MACH_RCV_PORT_CHANGED && mr != MACH_RCV_PORT_DIED)
+            return mr;
+        ml_lock();
+        ml_receiver_release(in->receiver, &g);
+        ml_unlock();
+        ml_garbage_flush(&g);
+        in->receiver = NULL;
+        if (++in->dropped >= DROPS_MAX && ml_deadline_left(deadline) == 0)
+            return MACH_RCV_TIMED_OUT;
+    }
+}
+
 mach_msg_return_t ml_receive(mach_msg_header_t *buffer, mach_msg_option_t option,
                              mach_msg_size_t size, mach_port_name_t name, ml_deadline deadline)
 {
     struct ml_garbage g = {0};
     struct ml_inbound in;
-    struct ml_receiver *r = NULL;
     struct ml_pset *set = NULL;
     mach_msg_return_t mr;
 
@@ -206,53 +234,28 @@ mach_msg_return_t ml_receive(mach_msg_header_t *buffer, mach_msg_option_t option
         return MACH_RCV_INVALID_DATA;
     ml_refused_nothing();
     in.dropped = 0;
+    in.receiver = NULL;
     ml_lock();
     struct ml_entry *e = ml_entry_lookup(name);
     if (e != NULL && e->kind == ML_SEND_RECEIVE)
-        r = e->port->receiver;
+        in.receiver = e->port->receiver;
     else if (e != NULL && e->kind == ML_SET)
         set = ml_set_retain(e->set);
-    if (r != NULL) {
-        r->refs++;
-        in.port = ml_receiver_identify(r);
+    if (in.receiver != NULL) {
+        in.receiver->refs++;
+        in.port = ml_receiver_identify(in.receiver);
     }
     ml_unlock();
-    if (r == NULL && set == NULL)
+    if (in.receiver == NULL && set == NULL)
         return MACH_RCV_INVALID_NAME;
 
-    for (;;) {
-        if (set != NULL) {
-            mr = ml_set_wait(set, option, deadline, &r);
-            if (mr != MACH_MSG_SUCCESS)
-                break;
-            ml_lock();
-            in.port = ml_receiver_identify(r);
-            ml_unlock();
-            mr = receive_from(r, buffer, option, size, &in, 0, DROPS_A_TURN);
-        } else {
-            mr = receive_from(r, buffer, option, size, &in, deadline, DROPS_MAX);
-        }
-        /* Another thread may have been quicker, or the member may just have gone; or it has no
-         * senders left, which says nothing of the others. */
-        if (set == NULL ||
-            (mr != MACH_RCV_TIMED_OUT && mr != MACH_RCV_PORT_CHANGED && mr != MACH_RCV_PORT_DIED))
-            break;
-        ml_lock();
-        ml_receiver_release(r, &g);
-        ml_unlock();
-        ml_garbage_flush(&g);
-        r = NULL;
-        if (++in.dropped >= DROPS_MAX && ml_deadline_left(deadline) == 0) {
-            mr = MACH_RCV_TIMED_OUT;
-            break;
-        }
-    }
+    mr = set != NULL ? receive_from_set(set, &in, buffer, option, size, deadline)
+                     : receive_from(&in, buffer, option, size, deadline, DROPS_MAX);
+    if (in.receiver == NULL && set == NULL)
+        return mr;
     ml_lock();
-    if (r != NULL) {
-        if (r->no_senders_due && r->port != NULL)
-            ml_notify_senders_changed(r->port, &g);
-        ml_receiver_release(r, &g);
-    }
+    if (in.receiver != NULL)
+        ml_inbound_leave(&in, &g);
     if (set != NULL)
         ml_set_release(set, &g);
     ml_unlock();

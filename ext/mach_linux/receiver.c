@@ -2,12 +2,13 @@
  * A receive right: see receiver.h.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "bootstrap.h"
+#include "calls.h"
 #include "notify.h"
+#include "pipes.h"
 #include "queue.h"
 #include "receiver.h"
 #include "refusal.h"
@@ -76,8 +77,11 @@ void ml_receiver_discard(struct ml_receiver *r, bool handed_on, struct ml_garbag
 {
     ml_queue_close(r, handed_on, g);
     ml_notify_receiver_gone(r, g);
-    for (unsigned i = 0; i < r->n_generations; i++)
-        ml_garbage_add(g, r->generations[i].read_end);
+    for (unsigned i = 0; i < r->n_generations; i++) {
+        if (!handed_on)
+            ml_pipe_end(r->generations[i].write_end);
+        ml_garbage_add(g, r->generations[i].write_end);
+    }
     r->n_generations = 0;
     if (r->live != NULL)
         ml_live_release(r->live, g);
@@ -173,15 +177,15 @@ void ml_live_release(struct ml_live *live, struct ml_garbage *g)
     free(live);
 }
 
-bool ml_receiver_add_generation(struct ml_receiver *r, int read_end, struct ml_garbage *g)
+bool ml_receiver_add_generation(struct ml_receiver *r, int write_end, struct ml_garbage *g)
 {
     struct ml_generation *grown = realloc(r->generations, (r->n_generations + 1) * sizeof *grown);
     if (grown == NULL) {
-        ml_garbage_add(g, read_end);
+        ml_garbage_add(g, write_end);
         return false;
     }
     r->generations = grown;
-    r->generations[r->n_generations++] = (struct ml_generation){.read_end = read_end};
+    r->generations[r->n_generations++] = (struct ml_generation){.write_end = write_end};
     return true;
 }
 
@@ -189,9 +193,9 @@ void ml_receiver_prune(struct ml_receiver *r, struct ml_garbage *g)
 {
     unsigned kept = 0;
     for (unsigned i = 0; i < r->n_generations; i++) {
-        if (ml_fd_hung_up(r->generations[i].read_end)) {
+        if (ml_fd_hung_up(r->generations[i].write_end)) {
             ml_watch_remove(r->generations[i].watch);
-            ml_garbage_add(g, r->generations[i].read_end);
+            ml_garbage_add(g, r->generations[i].write_end);
         } else {
             r->generations[kept++] = r->generations[i];
         }
@@ -205,21 +209,19 @@ struct ml_live *ml_receiver_live(struct ml_receiver *r)
     int ends[2];
 
     if (r->live == NULL) {
-        if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
-            ml_refused("pipe2", errno);
+        if (ml_pipe_create(ends) != 0)
             return NULL;
-        }
         struct ml_live *live = malloc(sizeof *live);
-        if (live == NULL || !ml_receiver_add_generation(r, ends[0], &g)) {
+        if (live == NULL || !ml_receiver_add_generation(r, ends[1], &g)) {
             if (live == NULL)
-                close(ends[0]);
-            close(ends[1]);
+                ml_close(ends[1]);
+            ml_close(ends[0]);
             free(live);
             ml_garbage_flush(&g);
             errno = ENOMEM;
             return NULL;
         }
-        *live = (struct ml_live){.refs = 1, .fd = ends[1]};
+        *live = (struct ml_live){.refs = 1, .fd = ends[0]};
         r->live = live;
         ml_notify_generation_added(r);
     }

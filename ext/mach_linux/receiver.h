@@ -1,8 +1,8 @@
 /*
  * A receive right: the receiving end of a port's channel and all that Mach keeps with the port.
  *
- * Who owns what: the receiver owns rx, its sources' descriptors, the read ends (and the cached
- * write end) of the senders' pipes, the stash, and one reference to its port, whose tx is the
+ * Who owns what: the receiver owns rx, its sources' descriptors, the write ends (and the cached
+ * read end) of the senders' pipes, the stash, and one reference to its port, whose tx is the
  * anchor from which send rights are made. Moving the right takes all of that into a fresh receiver
  * and leaves the old object, alive = false, to the threads that are still pinned to it.
  *
@@ -21,13 +21,13 @@
 struct ml_source;
 struct ml_stash;
 
-/* One pipe whose write ends the senders hold: it hangs up when the last of them is gone. */
+/* One pipe whose read ends the senders hold: see pipes.h. */
 struct ml_generation {
-    int read_end;
+    int write_end;
     uint64_t watch; /* of the watcher, 0 for none */
 };
 
-/* The write end of the newest one, which this task's own send rights leave with. A message that is
+/* A read end of the newest one, which this task's own send rights leave with. A message that is
  * being sent has a reference, so that the descriptor stays what it is when the receiver gives it
  * up. */
 struct ml_live {
@@ -98,7 +98,7 @@ struct ml_receiver_identity ml_receiver_identify(const struct ml_receiver *r);
 /* The live end for a send right that leaves, with a reference for the caller. NULL and errno. */
 struct ml_live *ml_receiver_live(struct ml_receiver *r);
 void ml_live_release(struct ml_live *live, struct ml_garbage *g);
-/* Gives up the write end that the library keeps for itself: the pipes then tell whether there are
+/* Gives up the read end that the library keeps for itself: the pipes then tell whether there are
  * senders. */
 void ml_receiver_forget_live(struct ml_receiver *r);
 /* Closes the pipes that nobody holds any more. */
@@ -109,7 +109,7 @@ void ml_receiver_count_send(struct ml_port *p, struct ml_garbage *g);
 void ml_receiver_senders_changed(struct ml_port *p, struct ml_garbage *g);
 /* Do send rights exist outside this task's own names: in other tasks, or in messages? */
 bool ml_receiver_has_remote_senders(struct ml_receiver *r);
-/* Remembers one more pipe of senders; takes its read end. */
-bool ml_receiver_add_generation(struct ml_receiver *r, int read_end, struct ml_garbage *g);
+/* Remembers one more pipe of senders; takes its write end. */
+bool ml_receiver_add_generation(struct ml_receiver *r, int write_end, struct ml_garbage *g);
 
 #endif

@@ -19,6 +19,7 @@
 
 #include <mach_linux.h>
 
+#include "calls.h"
 #include "fds.h"
 #include "refusal.h"
 #include "task.h"
@@ -161,8 +162,8 @@ static bool check_sockets(struct refusal *r)
               socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0))
         return false;
     bool good = sockets_will_do(pair, r);
-    close(pair[0]);
-    close(pair[1]);
+    ml_close(pair[0]);
+    ml_close(pair[1]);
     return good;
 }
 
@@ -170,7 +171,7 @@ static bool check_fd(struct refusal *r, const char *call, int fd)
 {
     bool good = note(r, call, fd >= 0);
     if (good)
-        close(fd);
+        ml_close(fd);
     return good;
 }
 
@@ -179,8 +180,8 @@ static bool check_pipe(struct refusal *r)
     int ends[2];
     if (!note(r, "pipe2", pipe2(ends, O_CLOEXEC) == 0))
         return false;
-    close(ends[0]);
-    close(ends[1]);
+    ml_close(ends[0]);
+    ml_close(ends[1]);
     return true;
 }
 

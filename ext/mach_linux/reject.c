@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "fds.h"
 #include "packet.h"
 #include "reject.h"
@@ -19,7 +20,7 @@
 static bool shut(int fd)
 {
     struct pollfd p = {.fd = fd, .events = POLLRDHUP};
-    if (poll(&p, 1, 0) == 1 && (p.revents & POLLRDHUP) != 0)
+    if (ml_poll(&p, 1, 0) == 1 && (p.revents & POLLRDHUP) != 0)
         return true;
     return shutdown(fd, SHUT_RD) == 0 || errno == ENOTCONN;
 }
@@ -82,7 +83,7 @@ static void pile_add(struct pile *pile, int fd)
         unsigned room = 2 * pile->room + PILE_FEW;
         int *more = malloc(room * sizeof *more);
         if (more == NULL) {
-            close(fd); /* it may take its time: better than never */
+            ml_close(fd); /* it may take its time: better than never */
             return;
         }
         memcpy(more, pile->fds, pile->n * sizeof *more);
@@ -138,7 +139,7 @@ static int work_off_one(struct pile *pile)
     unsigned under = pile->n;
     switch (look_into(fd, pile)) {
     case EMPTY:
-        close(fd);
+        ml_close(fd);
         return -1;
     case MORE:
         pile_add(pile, pile->fds[under]);
@@ -174,7 +175,7 @@ static void close_slowly(int fd)
     if (fd < 0)
         return;
     (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof off);
-    close(fd);
+    ml_close(fd);
 }
 
 static void close_doomed(struct doomed *d)
@@ -238,7 +239,7 @@ static void close_elsewhere(const struct pile *pile)
     struct doomed *d = malloc(sizeof *d + pile->n * sizeof(int));
     if (d == NULL) {
         for (unsigned i = 0; i < pile->n; i++)
-            close(pile->fds[i]);
+            ml_close(pile->fds[i]);
         return;
     }
     d->n = pile->n;

@@ -8,6 +8,7 @@
 
 #include "bootstrap.h"
 #include "notify.h"
+#include "pipes.h"
 #include "queue.h"
 #include "refusal.h"
 #include "reject.h"
@@ -171,8 +172,7 @@ kern_return_t ml_copyin(mach_port_name_t name, mach_msg_type_name_t disposition,
         e = ml_entry_look(name, g); /* whoever asked to be told of the death is told of it first */
     if (e == NULL)
         return KERN_INVALID_NAME;
-    right->origin = name >> 8;
-    right->generation = e->generation;
+    right->origin = name;
     kern_return_t kr = copyin_entry(e, disposition, right, g);
     if (kr == KERN_INVALID_RIGHT && ml_entry_has_died(e)) {
         /* A dead name stands for either kind of right. */
@@ -442,8 +442,9 @@ bool ml_right_arrive(struct ml_packet *packet, unsigned *next, enum ml_carry car
     *right = (struct ml_right){.carry = (uint8_t)carry, .fds = {-1, -1}};
     switch (carry) {
     case ML_CARRY_SEND:
-        good = is_sending_end(fds[0], &right->key) && ml_fd_is_pipe(fds[1]);
-        right->dead = good && ml_fd_hung_up(fds[0]);
+        good = is_sending_end(fds[0], &right->key) && ml_pipe_look(fds[1], &right->dead);
+        /* Whoever moved the receive right on may have lost the pipe on the way. */
+        right->dead = right->dead && ml_fd_hung_up(fds[0]);
         right->fds[0] = fds[0];
         right->fds[1] = fds[1];
         break;

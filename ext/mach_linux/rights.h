@@ -23,8 +23,7 @@ struct ml_right {
     uint8_t disposition;          /* how the sender named it; 0 for one that arrived */
     bool reserved;                /* `origin` is kept for undo */
     bool dead;                    /* arrived after its port died */
-    uint8_t generation;           /* with `origin`: the name that it came from */
-    uint32_t origin;              /* index of the entry that it came from */
+    mach_port_name_t origin;      /* the name that it came from */
     struct ml_port *port;         /* a reference, or NULL: then `fds` */
     struct ml_receiver *receiver; /* of a receive right */
     struct ml_live

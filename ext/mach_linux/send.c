@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <time.h>
 
+#include "calls.h"
 #include "outbound.h"
 #include "refusal.h"
 
@@ -28,13 +29,13 @@ static int64_t now(void)
 
 ml_deadline ml_deadline_after(mach_msg_timeout_t milliseconds)
 {
-    return now() + (int64_t)milliseconds * 1000000;
+    return milliseconds == 0 ? ML_AT_ONCE : now() + (int64_t)milliseconds * 1000000;
 }
 
 int ml_deadline_left(ml_deadline deadline)
 {
-    if (deadline == ML_FOREVER)
-        return -1;
+    if (deadline == ML_FOREVER || deadline == ML_AT_ONCE)
+        return deadline == ML_FOREVER ? -1 : 0;
     int64_t left = deadline - now();
     if (left <= 0)
         return 0;
@@ -55,7 +56,7 @@ static mach_msg_return_t wait_for_room(int tx, mach_msg_option_t option, ml_dead
         return MACH_SEND_TIMED_OUT;
     struct pollfd p = {.fd = tx, .events = POLLOUT};
     int ms = left < 0 || *slice < left ? *slice : left;
-    if (poll(&p, 1, ms) < 0 && errno == EINTR && (option & MACH_SEND_INTERRUPT) != 0)
+    if (ml_poll(&p, 1, ms) < 0 && errno == EINTR && (option & MACH_SEND_INTERRUPT) != 0)
         return MACH_SEND_INTERRUPTED;
     *slice = *slice < 8 ? *slice * 2 : 8;
     return MACH_MSG_SUCCESS;

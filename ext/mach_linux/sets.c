@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "queue.h"
 #include "refusal.h"
 #include "sets.h"
@@ -271,7 +272,7 @@ mach_msg_return_t ml_set_wait(struct ml_pset *set, mach_msg_option_t option, ml_
 {
     for (;;) {
         struct epoll_event event;
-        int n = epoll_wait(set->epoll, &event, 1, ml_deadline_left(deadline));
+        int n = ml_epoll_wait(set->epoll, &event, 1, ml_deadline_left(deadline));
         if (n < 0 && errno == EINTR && (option & MACH_RCV_INTERRUPT) != 0)
             return MACH_RCV_INTERRUPTED;
         if (n > 0) {

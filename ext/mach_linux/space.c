@@ -20,7 +20,8 @@
 #include "task.h"
 #include "watcher.h"
 
-#define GENERATIONS 64u
+#define GENERATION 0xfcu
+#define GENERATION_STEP 4u
 #define INDEX_MAX (1u << 20)
 #define HASH_MIN 64u
 
@@ -71,8 +72,10 @@ static bool table_grow(uint32_t size)
     }
     uint32_t first = fresh ? 1 : space.size;
     space.size = size;
-    for (uint32_t i = first; i < size; i++)
+    for (uint32_t i = first; i < size; i++) {
+        space.table[i].name = i << 8 | 3u;
         free_list_append(i);
+    }
     return true;
 }
 
@@ -81,14 +84,9 @@ static uint32_t entry_index(const struct ml_entry *e)
     return (uint32_t)(e - space.table);
 }
 
-mach_port_name_t ml_entry_name(const struct ml_entry *e)
+struct ml_entry *ml_entry_at(mach_port_name_t name)
 {
-    return entry_index(e) << 8 | (uint32_t)e->generation << 2 | 3u;
-}
-
-struct ml_entry *ml_entry_at(uint32_t index)
-{
-    return &space.table[index];
+    return &space.table[name >> 8];
 }
 
 struct ml_entry *ml_entry_lookup(mach_port_name_t name)
@@ -97,7 +95,7 @@ struct ml_entry *ml_entry_lookup(mach_port_name_t name)
     if (index == 0 || index >= space.size)
         return NULL;
     struct ml_entry *e = &space.table[index];
-    if (e->kind <= ML_RESERVED || ml_entry_name(e) != name)
+    if (e->kind <= ML_RESERVED || e->name != name)
         return NULL;
     return e;
 }
@@ -145,7 +143,7 @@ kern_return_t ml_entry_allocate_name(mach_port_name_t name, struct ml_entry **ou
     if (e->kind != ML_FREE)
         return KERN_NAME_EXISTS;
     free_list_unlink(e);
-    e->generation = (uint8_t)(name >> 2 & (GENERATIONS - 1));
+    e->name = name;
     *out = e;
     return KERN_SUCCESS;
 }
@@ -157,9 +155,9 @@ bool ml_is_task_self(mach_port_name_t task)
 
 void ml_entry_free(struct ml_entry *e)
 {
-    uint8_t generation = (uint8_t)((e->generation + 1) % GENERATIONS);
+    mach_port_name_t next = (e->name & ~GENERATION) | ((e->name + GENERATION_STEP) & GENERATION);
     memset(e, 0, sizeof *e);
-    e->generation = generation;
+    e->name = next;
     free_list_append(entry_index(e));
 }
 
@@ -397,7 +395,7 @@ static void space_begin(void)
         return;
     struct ml_port *p = hash_grow() ? ml_port_adopt(ML_TASK, pidfd, -1, key, &g) : NULL;
     if (p != NULL) {
-        e = ml_entry_at(ML_TASK_SELF_INDEX);
+        e = ml_entry_at(ML_TASK_SELF_NAME);
         ml_entry_bind(e, ML_SEND_RECEIVE, p);
         e->urefs = 1; /* the library's own */
         space.has_self = true;

@@ -55,8 +55,8 @@ enum ml_entry_kind {
 
 struct ml_entry {
     uint8_t kind;
-    uint8_t generation;
     uint32_t urefs; /* of the send right, or of the dead name */
+    mach_port_name_t name;
     struct ml_port *port;
     struct ml_pset *set;
     struct ml_dead_name_request *request;
@@ -85,9 +85,12 @@ struct ml_entry *ml_entry_lookup(mach_port_name_t name);
 struct ml_entry *ml_entry_look(mach_port_name_t name, struct ml_garbage *g);
 /* Has the port of e's send or send-once right died? The entry stays what it is. */
 bool ml_entry_has_died(const struct ml_entry *e);
-/* The entry at an index that the caller has reserved. */
-struct ml_entry *ml_entry_at(uint32_t index);
-mach_port_name_t ml_entry_name(const struct ml_entry *e);
+/* The entry of a name that the caller has reserved, whatever it stands for now. */
+struct ml_entry *ml_entry_at(mach_port_name_t name);
+static inline mach_port_name_t ml_entry_name(const struct ml_entry *e)
+{
+    return e->name;
+}
 /* A fresh entry (kind still ML_FREE: the caller sets it), or NULL when the table is full. */
 struct ml_entry *ml_entry_allocate(void);
 /* The free entry that `name` stands for. KERN_NAME_EXISTS, KERN_INVALID_VALUE, KERN_NO_SPACE. */

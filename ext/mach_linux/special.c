@@ -20,6 +20,7 @@
 #include <mach/mach.h>
 
 #include "mach_linux.h"
+#include "calls.h"
 #include "refusal.h"
 #include "rights.h"
 #include "task.h"
@@ -70,6 +71,7 @@ static void read_file(int fd)
 
 static void inherit(void)
 {
+    ML_UNCANCELLED;
     DIR *directory;
     struct dirent *entry;
     char link[64];
@@ -103,6 +105,7 @@ static bool nothing_special(const struct special *now)
  * purpose. No file says that there is nothing. */
 static kern_return_t publish(const struct special *now)
 {
+    ML_UNCANCELLED;
     int fresh = -1;
     if (!nothing_special(now)) {
         fresh = memfd_create(FILE_NAME, 0);
@@ -111,12 +114,12 @@ static kern_return_t publish(const struct special *now)
             return KERN_RESOURCE_SHORTAGE;
         }
         if (pwrite(fresh, now, sizeof specials, 0) != (ssize_t)sizeof specials) {
-            close(fresh);
+            ml_close(fresh);
             return KERN_RESOURCE_SHORTAGE;
         }
     }
     if (file >= 0)
-        close(file);
+        ml_close(file);
     file = fresh;
     return KERN_SUCCESS;
 }

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "chain.h"
 #include "memfile.h"
 #include "queue.h"
@@ -89,7 +90,7 @@ static int put_generations(int fd, const struct ml_receiver *r)
     if (r->n_generations > GENERATIONS_MAX)
         return E2BIG;
     for (unsigned i = 0; i < r->n_generations; i++)
-        batch_add(&b, r->generations[i].read_end);
+        batch_add(&b, r->generations[i].write_end);
     batch_end(&b);
     return b.error;
 }
@@ -121,7 +122,7 @@ static int put_filed(int fd, struct ml_packet *packet, const int *fds, unsigned 
         all[n_fds] = file;
         error = put(fd, PIECE_STASH, packet->via, &headers, all, n_fds + 1);
     }
-    close(file);
+    ml_close(file);
     return error;
 }
 
@@ -148,7 +149,7 @@ static int put_stash(int fd, struct ml_packet *packet)
         error = put(fd, PIECE_STASH, packet->via, packet, fds, n_fds);
     }
     if (chain >= 0)
-        close(chain);
+        ml_close(chain);
     return error;
 }
 
@@ -172,10 +173,10 @@ int ml_state_export(struct ml_receiver *r)
     if (error == 0 && r->port_destroyed != NULL)
         error = put(pair[0], PIECE_PORT_DESTROYED, 0, NULL, &r->port_destroyed->tx, 1);
     pthread_mutex_unlock(&r->lock);
-    close(pair[0]);
+    ml_close(pair[0]);
     if (error != 0) {
         ml_refused("sendmsg", error);
-        close(pair[1]);
+        ml_close(pair[1]);
         errno = error;
         return -1;
     }

@@ -15,6 +15,7 @@
 
 #include <mach/mach.h>
 
+#include "calls.h"
 #include "refusal.h"
 #include "space.h"
 #include "task.h"
@@ -28,13 +29,14 @@
 /* Reads the line "Pid:\t<n>" of a pidfd's fdinfo; false when fd is no pidfd. */
 static bool read_fdinfo(int fd, pid_t *pid)
 {
+    ML_UNCANCELLED;
     char path[48], text[1024];
     snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
     int info = open(path, O_RDONLY | O_CLOEXEC);
     if (info < 0)
         return false;
     ssize_t n = read(info, text, sizeof text - 1);
-    close(info);
+    ml_close(info);
     if (n <= 0)
         return false;
     text[n] = '\0';
@@ -82,7 +84,7 @@ int ml_task_open_self(uint64_t *key)
     } else if (!ml_task_identify(fd, key)) {
         int error = errno;
         ml_refused("/proc/self/fdinfo", error);
-        close(fd);
+        ml_close(fd);
         errno = error;
         fd = -1;
     }
@@ -92,7 +94,7 @@ int ml_task_open_self(uint64_t *key)
 bool ml_task_exited(int pidfd)
 {
     struct pollfd p = {.fd = pidfd, .events = POLLIN};
-    return poll(&p, 1, 0) == 1;
+    return ml_poll(&p, 1, 0) == 1;
 }
 
 pid_t ml_task_pid(int pidfd)
@@ -125,6 +127,6 @@ kern_return_t pid_for_task(mach_port_name_t task, int *pid)
     if (fd < 0)
         return KERN_FAILURE;
     *pid = ml_task_pid(fd);
-    close(fd);
+    ml_close(fd);
     return *pid > 0 ? KERN_SUCCESS : KERN_FAILURE;
 }

@@ -16,17 +16,14 @@
  * again, for what comes back is still known by it. NULL when it is in use for something else. */
 static struct ml_entry *name_again(const struct ml_right *right)
 {
-    mach_port_name_t name =
-        right->origin << 8 | (mach_port_name_t)right->generation << 2 | (mach_port_name_t)3;
     struct ml_entry *e = NULL;
-    return ml_entry_allocate_name(name, &e) == KERN_SUCCESS ? e : NULL;
+    return ml_entry_allocate_name(right->origin, &e) == KERN_SUCCESS ? e : NULL;
 }
 
 /* The entry that the right came from, if the name still means it. */
 static struct ml_entry *entry_still(const struct ml_right *right)
 {
-    struct ml_entry *e = ml_entry_at(right->origin);
-    return e->kind > ML_RESERVED && e->generation == right->generation ? e : NULL;
+    return ml_entry_lookup(right->origin);
 }
 
 /* Gives the port a name that it has not now. False: there is none. */

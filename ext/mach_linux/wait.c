@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "mach_linux.h"
+#include "calls.h"
 #include "message.h"
 #include "queue.h"
 #include "refusal.h"
@@ -78,7 +79,7 @@ mach_msg_return_t mach_linux_wait(mach_port_name_t name, struct pollfd *extra, u
     fds[0] = (struct pollfd){.fd = epoll, .events = POLLIN};
     if (n != 0)
         memcpy(fds + 1, extra, n * sizeof *extra);
-    int got = poll(fds, 1 + n, timeout_ms);
+    int got = ml_poll(fds, 1 + n, timeout_ms);
     int error = errno;
     if (!target_close(&t))
         return MACH_RCV_PORT_CHANGED;

@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <time.h>
 
+#include "calls.h"
 #include "refusal.h"
 #include "space.h"
 #include "watcher.h"
@@ -60,7 +61,7 @@ static void *run(void *arg)
     int epoll = (int)(intptr_t)arg;
     for (;;) {
         struct epoll_event events[16];
-        int n = epoll_wait(epoll, events, 16, -1);
+        int n = ml_epoll_wait(epoll, events, 16, -1);
         if (n < 0 && errno != EINTR)
             return NULL;
         for (int i = 0; i < n; i++)

@@ -178,9 +178,9 @@ static void one_right(const char *name, mach_msg_type_name_t disposition, const 
 
 static void rights(void)
 {
-    const uint8_t send[] = {KIND_TX_A, KIND_PIPE_WRITE}, once[] = {KIND_TX_A},
-                  receive[] = {KIND_RX_A, KIND_TX_A}, own[] = {KIND_OWN_TX, KIND_PIPE_WRITE},
-                  dead[] = {KIND_DEAD_TX, KIND_PIPE_WRITE}, task[] = {KIND_TASK},
+    const uint8_t send[] = {KIND_TX_A, KIND_PIPE_READ}, once[] = {KIND_TX_A},
+                  receive[] = {KIND_RX_A, KIND_TX_A}, own[] = {KIND_OWN_TX, KIND_PIPE_READ},
+                  dead[] = {KIND_DEAD_TX, KIND_DEAD_PIPE}, task[] = {KIND_TASK},
                   wrong[] = {KIND_UDP, KIND_NULL_DEVICE}, mixed[] = {KIND_RX_A, KIND_TX_B};
     struct letter l;
 
@@ -218,8 +218,8 @@ static void receive_with_a_history(void)
 
 static void replies(void)
 {
-    const uint8_t once[] = {KIND_TX_A}, send[] = {KIND_TX_A, KIND_PIPE_WRITE},
-                  both[] = {KIND_TX_A, KIND_TX_B, KIND_PIPE_WRITE};
+    const uint8_t once[] = {KIND_TX_A}, send[] = {KIND_TX_A, KIND_PIPE_READ},
+                  both[] = {KIND_TX_A, KIND_TX_B, KIND_PIPE_READ};
     struct letter l;
     mach_port_t reply = make_port(), port = make_port();
 
@@ -240,8 +240,8 @@ static void replies(void)
 static void out_of_line(void)
 {
     static const char text[] = "bytes that lie elsewhere";
-    const uint8_t two[] = {KIND_TX_A, KIND_PIPE_WRITE, KIND_TX_B, KIND_PIPE_WRITE},
-                  one[] = {KIND_TX_A, KIND_PIPE_WRITE};
+    const uint8_t two[] = {KIND_TX_A, KIND_PIPE_READ, KIND_TX_B, KIND_PIPE_READ},
+                  one[] = {KIND_TX_A, KIND_PIPE_READ};
     struct letter l;
     mach_port_t ports[3] = {make_port(), make_port(), MACH_PORT_NULL};
 
@@ -271,11 +271,11 @@ static void out_of_line(void)
 static void state(void)
 {
     static const uint8_t kinds[][2] = {
-        {0},                 /* limits */
-        {1, KIND_PIPE_READ}, /* the senders' pipe */
-        {1, KIND_RX_B},      /* the send-once right */
-        {0},                 /* the message that was put back */
-        {1, KIND_DEAD_TX},   /* whom to tell that there are no senders */
+        {0},                  /* limits */
+        {1, KIND_PIPE_WRITE}, /* the senders' pipe */
+        {1, KIND_RX_B},       /* the send-once right */
+        {0},                  /* the message that was put back */
+        {1, KIND_DEAD_TX},    /* whom to tell that there are no senders */
     };
     struct letter l;
     struct ml_packet packet, piece;

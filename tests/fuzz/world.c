@@ -131,6 +131,11 @@ static void make(struct world *w, enum kind kind)
         w->fds[KIND_PIPE_READ] = pair[0];
         w->fds[KIND_PIPE_WRITE] = pair[1];
         break;
+    case KIND_DEAD_PIPE:
+        need(pipe2(pair, O_CLOEXEC) == 0, "no pipe");
+        w->fds[kind] = pair[0];
+        close(pair[1]);
+        break;
     case KIND_OWN_TX:
     case KIND_OWN_RX:
         ml_lock();

@@ -21,8 +21,8 @@ enum kind {
     KIND_RX_A,
     KIND_TX_B, /* another's */
     KIND_RX_B,
+    KIND_PIPE_READ, /* what senders have */
     KIND_PIPE_WRITE,
-    KIND_PIPE_READ,
     KIND_OWN_TX, /* of the very port that the packet goes to */
     KIND_OWN_RX,
     KIND_TASK,    /* a pidfd */
@@ -34,6 +34,7 @@ enum kind {
     KIND_NULL_DEVICE,
     KIND_DIRECTORY,
     KIND_EVENT,
+    KIND_DEAD_PIPE, /* the read end of one that nobody can write to */
     KINDS
 };
 

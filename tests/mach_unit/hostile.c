@@ -113,7 +113,7 @@ CASE(a_packet_that_is_sent_twice_is_two_messages)
     struct with_right p = right_packet(ML_CARRY_SEND, MACH_MSG_TYPE_PORT_SEND);
     int ends[2], fd = sending_end(to);
     NEED(pipe(ends) == 0);
-    const int fds[] = {sending_end(port), ends[1]};
+    const int fds[] = {sending_end(port), ends[0]};
     for (int i = 0; i < 3; i++)
         put(fd, &p, sizeof p, fds, 2);
     for (int i = 0; i < 3; i++)
@@ -229,7 +229,7 @@ CASE(a_chain_has_neither_less_nor_more_than_the_message_calls_for)
     mach_port_t to = make_port(), port = make_port();
     int fd = sending_end(to), ends[2];
     NEED(pipe(ends) == 0);
-    const int fds[] = {sending_end(port), ends[1], ends[0], ends[0]};
+    const int fds[] = {sending_end(port), ends[0], ends[1], ends[1]};
     const unsigned both[] = {2}, apart[] = {1, 1}, nothing[] = {0}, three[] = {3},
                    behind[] = {2, 2};
     put_chained(fd, fds, nothing, 0);
@@ -289,7 +289,7 @@ CASE(a_send_right_with_descriptors_in_it_that_close_slowly_is_refused)
     int channel[2], ends[2];
     NEED(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, channel) == 0 && pipe(ends) == 0);
     put_lingering(channel[1]); /* which then lies in channel[0] */
-    const int fds[] = {channel[0], ends[1]};
+    const int fds[] = {channel[0], ends[0]};
     put(sending_end(to), &p, sizeof p, fds, 2);
     close(channel[0]);
     IS(is_empty(to), 1);
@@ -301,7 +301,7 @@ CASE(nothing_can_be_put_into_a_send_right_that_has_arrived)
     mach_port_t to = make_port();
     int channel[2], ends[2];
     NEED(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, channel) == 0 && pipe(ends) == 0);
-    const int fds[] = {channel[0], ends[1]};
+    const int fds[] = {channel[0], ends[0]};
     put(sending_end(to), &p, sizeof p, fds, 2);
     mach_port_t right = take_right(to, MACH_MSG_TYPE_PORT_SEND);
     IS_TRUE(send(channel[1], "x", 1, MSG_NOSIGNAL) < 0);

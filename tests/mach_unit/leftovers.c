@@ -115,7 +115,7 @@ CASE(a_moved_right_does_not_bring_descriptors_without_number)
     NEED(ml_channel_create(channel, &cookie) == 0 && pipe(ends) == 0);
     NEED(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, state) == 0);
     for (int i = 0; i < PER_PIECE; i++)
-        fds[i] = ends[0];
+        fds[i] = ends[1];
     for (int i = 0; i < PIECES; i++)
         put(state[0], &generations, sizeof generations, fds, PER_PIECE);
     const int right[] = {channel[1], channel[0], state[1]};

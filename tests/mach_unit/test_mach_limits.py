@@ -27,6 +27,8 @@ SOURCES = {
     "floods": ["floods.c"],
     "races": ["races.c", "-Wl,--wrap=pthread_mutex_unlock"],
     "leftovers": ["leftovers.c"],
+    "pipes": ["pipes.c", "refuse.c"],
+    "cancel": ["cancel.c"],
     "services": ["services.c"],
 }
 

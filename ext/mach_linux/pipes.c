@@ -1,0 +1,94 @@
+/*
+ * The senders' pipes: see pipes.h.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "calls.h"
+#include "fds.h"
+#include "pipes.h"
+#include "refusal.h"
+
+int ml_pipe_create(int ends[2])
+{
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0)
+        return 0;
+    ml_refused("pipe2", errno);
+    return errno;
+}
+
+/* --- looking --------------------------------------------------------------------------------- */
+
+/* Where tee(2) puts what it finds: nothing, unless the port has died. */
+static int aside[2] = {-1, -1};
+static pthread_once_t aside_once = PTHREAD_ONCE_INIT;
+
+static void aside_make(void)
+{
+    if (pipe2(aside, O_CLOEXEC | O_NONBLOCK) != 0)
+        aside[0] = aside[1] = -1;
+}
+
+static void aside_empty(void)
+{
+    ML_UNCANCELLED;
+    char bytes[64];
+    while (read(aside[0], bytes, sizeof bytes) > 0)
+        continue;
+}
+
+/* With two questions, where one is forbidden or there was no descriptor for it. */
+static bool look_twice(int fd, bool *over)
+{
+    *over = ml_fd_hung_up(fd);
+    return ml_fd_is_pipe(fd);
+}
+
+void ml_pipe_prepare(void)
+{
+    pthread_once(&aside_once, aside_make);
+}
+
+bool ml_pipe_look(int fd, bool *over)
+{
+    ssize_t n;
+    ml_pipe_prepare();
+    if (aside[1] < 0)
+        return look_twice(fd, over);
+    do
+        n = ml_tee(fd, aside[1], 1, SPLICE_F_NONBLOCK);
+    while (n < 0 && errno == EINTR);
+    if (n > 0)
+        aside_empty();
+    *over = n >= 0; /* no write end is left, or there is the byte */
+    if (n < 0 && (errno == EPERM || errno == ENOSYS))
+        return look_twice(fd, over);
+    return n >= 0 || errno == EAGAIN;
+}
+
+/* --- the end --------------------------------------------------------------------------------- */
+
+/* vmsplice(2) and not write(2): it does not wait, however the pipe has been set up by whoever moved
+ * the receive right here. */
+void ml_pipe_end(int write_end)
+{
+    ML_UNCANCELLED;
+    static char byte;
+    const struct iovec iov = {&byte, 1};
+    const struct timespec now = {0};
+    sigset_t sigpipe, before, pending;
+    sigemptyset(&sigpipe);
+    sigaddset(&sigpipe, SIGPIPE);
+    /* Without senders the kernel has a signal for who writes, which is not for the program. */
+    if (pthread_sigmask(SIG_BLOCK, &sigpipe, &before) != 0)
+        return;
+    bool had = sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
+    if (vmsplice(write_end, &iov, 1, SPLICE_F_NONBLOCK) < 0 && errno == EPIPE && !had)
+        (void)sigtimedwait(&sigpipe, NULL, &now);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
