@@ -72,9 +72,11 @@ ML_CALL(ssize_t, ml_sendmsg, (int fd, const struct msghdr *m, int flags),
 ML_CALL(ssize_t, ml_recvmsg, (int fd, struct msghdr *m, int flags),
         syscall(SYS_recvmsg, fd, m, flags),
         recvmsg(fd, m, flags))
-ML_CALL(int, ml_recvmmsg, (int fd, struct mmsghdr *m, unsigned n, int flags),
-        syscall(SYS_recvmmsg, fd, m, n, flags, NULL),
-        recvmmsg(fd, m, n, flags, NULL))
+/* Without waiting, and with descriptors that are closed on exec. (Whether flags have a sign is a
+ * matter of the library.) */
+ML_CALL(int, ml_recvmmsg, (int fd, struct mmsghdr *m, unsigned n),
+        syscall(SYS_recvmmsg, fd, m, n, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL),
+        recvmmsg(fd, m, n, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL))
 ML_CALL(ssize_t, ml_recv, (int fd, void *buffer, size_t size, int flags),
         syscall(SYS_recvfrom, fd, buffer, size, flags, NULL, NULL),
         recv(fd, buffer, size, flags))

@@ -164,7 +164,7 @@ static int take_only(int fd, struct ml_packet *packet, uint8_t *buffer, bool *ov
     int n;
     *over = false;
     do
-        n = ml_recvmmsg(fd, both, 2, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        n = ml_recvmmsg(fd, both, 2);
     while (n < 0 && errno == EINTR);
     if (n < 0 && (errno == ENOSYS || errno == EPERM))
         return ml_packet_take(fd, packet, buffer, ML_PACKET_MAX); /* a sandbox forbids it */

@@ -20,7 +20,10 @@ BSM = "/usr/lib/libbsm.0.dylib"
 
 # They touch no errno and take no number or structure that differs between the two systems.
 SAME_IN_BOTH = frozenset(
-    ["getpid", "memcmp", "memcpy", "memmove", "memset", "snprintf", "strlen", "strncmp"]
+    [
+        *("dlclose", "dlsym", "getpid", "memcmp", "memcpy", "memmove", "memset"),
+        *("snprintf", "strlen", "strncmp"),
+    ]
 )
 _MACH_NAMES = re.compile(
     "(mach|mig|bootstrap|task|vm)_.*|audit_token_to_.*|pid_for_task|NDR_record"

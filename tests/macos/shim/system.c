@@ -1,7 +1,8 @@
 /* System calls whose numbers differ between Darwin and Linux. The values of Darwin's are from
- * XNU's sys/fcntl.h, sys/filio.h, time.h and kern/cs_blobs.h. */
+ * XNU's sys/fcntl.h, sys/filio.h, time.h and kern/cs_blobs.h, and from dyld's dlfcn.h. */
 #include "darwin.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 #define DARWIN_CLOCK_REALTIME 0
 #define DARWIN_CLOCK_MONOTONIC 6
 #define DARWIN_CS_OPS_STATUS 0
+#define DARWIN_RTLD_LAZY 1
 
 EXPORTED int darwin_pipe(int ends[2])
 {
@@ -98,6 +100,13 @@ EXPORTED int darwin_clock_gettime(int clock, struct timespec *time)
     default:
         unsupported("clock", clock);
     }
+}
+
+EXPORTED void *darwin_dlopen(const char *path, int mode)
+{
+    if (path != NULL || mode != DARWIN_RTLD_LAZY)
+        unsupported("dlopen of a library, or in mode", mode);
+    return dlopen(NULL, RTLD_LAZY);
 }
 
 /* The code-signing flags of a process: by default none, as an unsigned program has. A test says
