@@ -155,13 +155,11 @@ int main(int argc, char **argv)
         /* Until the receiver hangs up. */
         _exit(read(done[0], &byte, 1) == 0 ? 0 : 1);
     }
-    close(done[0]);
     run_on_cpu(stream.receiver_cpu);
     if (stream.variant == NAMED)
         check(bootstrap_check_in(bootstrap_port, service, &port), "bootstrap_check_in");
     if (write(ready[1], &byte, 1) != 1)
         fail("write");
-    close(ready[1]);
     uint64_t elapsed = receive_all(port, &stream);
     close(done[1]);
     return stream_finish(&stream, elapsed, sender);

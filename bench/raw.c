@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { PAYLOAD = 48, MOST_FDS = 2, ASKED = 3 };
@@ -75,6 +76,14 @@ static void ask(const int fds[MOST_FDS], int aside)
         fail("ask");
 }
 
+static void close_both(const int fds[MOST_FDS])
+{
+    if (fds[1] == fds[0] + 1 && syscall(SYS_close_range, fds[0], fds[1], 0) == 0)
+        return;
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static void receive(int socket_fd, struct packet *packet, const struct stream *stream, int aside)
 {
     const int expected = descriptors(stream);
@@ -95,8 +104,11 @@ static void receive(int socket_fd, struct packet *packet, const struct stream *s
         fail("descriptors");
     }
     memcpy(fds, CMSG_DATA(rights), size);
-    if (stream->variant == ASKED)
+    if (stream->variant == ASKED) {
         ask(fds, aside);
+        close_both(fds);
+        return;
+    }
     for (int i = 0; i < expected; i++)
         close(fds[i]);
 }

@@ -96,6 +96,24 @@ CASE(where_vmsplice_is_forbidden_the_end_shows_all_the_same)
     both_are_seen();
 }
 
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+
+CASE(where_close_range_is_forbidden_neighbours_are_closed_one_by_one)
+{
+    mach_port_t to = make_port(), port = make_port();
+    NEED_OK(post_right(to, port, MAKE_SEND));
+    IS(take_right(to, MACH_MSG_TYPE_PORT_SEND), port);
+    int before = open_descriptors();
+    refuse(SYS_close_range, -1, 0, EPERM);
+    for (int i = 0; i < 10; i++) {
+        NEED_OK(post_right(to, port, MAKE_SEND));
+        IS(take_right(to, MACH_MSG_TYPE_PORT_SEND), port);
+        IS(open_descriptors(), before);
+    }
+}
+
 /* --- the end --------------------------------------------------------------------------------- */
 
 CASE(a_port_is_dead_on_arrival_though_a_child_has_duplicates_of_all_it_was)
