@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import repeat
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle, send_handle
 from typing import Protocol
@@ -41,7 +42,7 @@ class CheckInReceiver:
 
     def receive(self, count: int) -> None:
         accept = self.server.accept
-        for _ in range(count):
+        for _ in repeat(None, count):
             accept().close()
 
     def sender_started(self) -> None:
@@ -53,7 +54,7 @@ def send_check_ins(channel: str, count: int) -> None:
     server = child_port.bootstrap.look_up(channel)
     port = child_port.ReceiveRight()
     right = port.make_send()
-    for _ in range(count):
+    for _ in repeat(None, count):
         check_in(server, TOKEN, right)
     wait_for_receiver()
     port.close()
@@ -69,7 +70,7 @@ class FdsReceiver:
 
     def receive(self, count: int) -> None:
         ours, recv_fds, close = self.socket, socket.recv_fds, os.close
-        for _ in range(count):
+        for _ in repeat(None, count):
             close(recv_fds(ours, 64, 1)[1][0])
 
     def sender_started(self) -> None:
@@ -81,7 +82,7 @@ def send_fds(channel: str, count: int) -> None:
     payload, (end, _other) = [PAYLOAD], socket.socketpair()
     fds = [end.fileno()]
     with socket.socket(fileno=int(channel)) as ours:
-        for _ in range(count):
+        for _ in repeat(None, count):
             send(ours, payload, fds)
         wait_for_receiver()
 
@@ -98,7 +99,7 @@ class HandleReceiver:
 
     def receive(self, count: int) -> None:
         connection, close = self.connection, os.close
-        for _ in range(count):
+        for _ in repeat(None, count):
             connection.recv_bytes()
             close(recv_handle(connection))
 
@@ -110,7 +111,7 @@ def send_handles(channel: str, count: int) -> None:
     end, _other = socket.socketpair()
     handle, receiver = end.fileno(), os.getppid()
     with Connection(int(channel)) as connection:
-        for _ in range(count):
+        for _ in repeat(None, count):
             connection.send_bytes(PAYLOAD)
             send_handle(connection, handle, receiver)
         wait_for_receiver()
@@ -137,17 +138,17 @@ def receive(stream: str, count: int, warm_up: int, sender_cpu: int) -> float:
     """Nanoseconds a message."""
     receiver = RECEIVERS[stream]()
     command = [sys.executable, "-m", "bench.peers", "send", stream, receiver.channel]
+    # Both ends stay open: a gap would keep the two descriptors of a right apart.
+    end, hold = os.pipe()
     with subprocess.Popen(
-        [*command, str(count + warm_up), str(sender_cpu)],
-        stdin=subprocess.PIPE,
-        pass_fds=receiver.pass_fds,
+        [*command, str(count + warm_up), str(sender_cpu)], stdin=end, pass_fds=receiver.pass_fds
     ) as sender:
         receiver.sender_started()
         receiver.receive(warm_up)
         start = time.perf_counter_ns()
         receiver.receive(count)
         elapsed = time.perf_counter_ns() - start
-        sender.communicate()
+        os.close(hold)
     if sender.returncode != 0:
         raise SystemExit(f"the sender exited with {sender.returncode}")
     return elapsed / count

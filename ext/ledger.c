@@ -9,17 +9,6 @@
 #include "errors.h"
 #include "right.h"
 
-static void ledger_lock(struct ledger *ledger)
-{
-    while (atomic_exchange_explicit(&ledger->locked, true, memory_order_acquire))
-        ;
-}
-
-static void ledger_unlock(struct ledger *ledger)
-{
-    atomic_store_explicit(&ledger->locked, false, memory_order_release);
-}
-
 /* Where the object is being made: a new reference, or NULL without an exception. */
 static PyObject *origin_new(struct ledger *ledger)
 {
@@ -39,24 +28,24 @@ void ledger_enter(struct right *right)
 {
     struct ledger *ledger = &right->state->ledger;
     right->entry.origin = origin_new(ledger);
-    ledger_lock(ledger);
+    lock_take(&ledger->lock);
     right->entry.next = ledger->first;
     right->entry.link = &ledger->first;
     if (ledger->first)
         ledger->first->entry.link = &right->entry.next;
     ledger->first = right;
-    ledger_unlock(ledger);
+    lock_drop(&ledger->lock);
 }
 
 void ledger_leave(struct right *right)
 {
     struct ledger *ledger = &right->state->ledger;
     if (right->generation == atomic_load(&right->state->generation)) {
-        ledger_lock(ledger);
+        lock_take(&ledger->lock);
         *right->entry.link = right->entry.next;
         if (right->entry.next)
             right->entry.next->entry.link = right->entry.link;
-        ledger_unlock(ledger);
+        lock_drop(&ledger->lock);
     }
     Py_CLEAR(right->entry.origin);
 }
@@ -64,7 +53,7 @@ void ledger_leave(struct right *right)
 void ledger_forget(struct module_state *state)
 {
     state->ledger.first = NULL;
-    ledger_unlock(&state->ledger);
+    lock_init(&state->ledger.lock);
 }
 
 /* --- who owns what ---------------------------------------------------------------------------- */
@@ -80,7 +69,7 @@ struct owner {
 static size_t owners_copy(struct ledger *ledger, struct owner *owners, size_t room)
 {
     size_t count = 0;
-    ledger_lock(ledger);
+    lock_take(&ledger->lock);
     for (struct right *right = ledger->first; right; right = right->entry.next) {
         mach_port_name_t name = right_peek(right);
         if (name == MACH_PORT_NULL)
@@ -90,7 +79,7 @@ static size_t owners_copy(struct ledger *ledger, struct owner *owners, size_t ro
                 (struct owner){right, Py_XNewRef(right->entry.origin), right->kind, name};
         count++;
     }
-    ledger_unlock(ledger);
+    lock_drop(&ledger->lock);
     return count;
 }
 

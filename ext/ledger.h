@@ -15,11 +15,13 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "lock.h"
+
 struct module_state;
 struct right;
 
 struct ledger {
-    atomic_bool locked;
+    struct lock lock;
     struct right *first;
     atomic_bool tracing;
     _Atomic(PyObject *) origin; /* says where an object is being made; set once, owned */

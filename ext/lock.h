@@ -6,7 +6,10 @@
 #ifndef CHILD_PORT_LOCK_H
 #define CHILD_PORT_LOCK_H
 
-#include "state.h"
+#ifndef PY_SSIZE_T_CLEAN
+#define PY_SSIZE_T_CLEAN
+#endif
+#include <Python.h>
 
 #ifdef Py_GIL_DISABLED
 

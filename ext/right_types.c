@@ -379,7 +379,10 @@ static PyMethodDef send_right_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+/* Each kind names right_dealloc itself: what would be inherited finds its way there by asking the
+ * types, for every right that goes. */
 static PyType_Slot send_right_slots[] = {
+    {Py_tp_dealloc, right_dealloc},
     {Py_tp_doc, (void *)doc_send_right},
     {Py_tp_getset, send_right_getset},
     {Py_tp_methods, send_right_methods},
@@ -393,6 +396,7 @@ static PyMethodDef send_once_right_methods[] = {
 };
 
 static PyType_Slot send_once_right_slots[] = {
+    {Py_tp_dealloc, right_dealloc},
     {Py_tp_doc, (void *)doc_send_once_right},
     {Py_tp_methods, send_once_right_methods},
     {0, NULL},
@@ -415,14 +419,13 @@ static PyGetSetDef receive_right_getset[] = {
 };
 
 static PyType_Slot receive_right_slots[] = {
-    {Py_tp_getset, receive_right_getset},
-    {Py_tp_doc, (void *)doc_receive_right},
-    {Py_tp_new, receive_right_new},
-    {Py_tp_methods, receive_right_methods},
-    {0, NULL},
+    {Py_tp_dealloc, right_dealloc},         {Py_tp_getset, receive_right_getset},
+    {Py_tp_doc, (void *)doc_receive_right}, {Py_tp_new, receive_right_new},
+    {Py_tp_methods, receive_right_methods}, {0, NULL},
 };
 
 static PyType_Slot dead_name_slots[] = {
+    {Py_tp_dealloc, right_dealloc},
     {Py_tp_doc, (void *)doc_dead_name},
     {0, NULL},
 };

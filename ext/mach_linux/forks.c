@@ -10,7 +10,7 @@
 #define ROUNDS_MAX 4000u /* about half a second: a thread may have been put off by others */
 #define LOOKS 50u        /* a round: as long as it takes to close a few descriptors */
 
-atomic_uint ml_forks_near, ml_forks_unowned;
+atomic_int ml_forks_near, ml_forks_unowned;
 
 void ml_fork_pause(void)
 {

@@ -13,18 +13,38 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#ifdef __has_include
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#define ML_HAS_SINGLE_THREADED
+#endif
+#endif
+
 /* Read and changed through the functions below. */
-extern atomic_uint ml_forks_near, ml_forks_unowned;
+extern atomic_int ml_forks_near, ml_forks_unowned;
+
+/* Where the C library knows that there is one thread only, it takes no locked instruction. */
+static inline void ml_unowned_add(int n)
+{
+#ifdef ML_HAS_SINGLE_THREADED
+    if (__libc_single_threaded) {
+        n += atomic_load_explicit(&ml_forks_unowned, memory_order_relaxed);
+        atomic_store_explicit(&ml_forks_unowned, n, memory_order_relaxed);
+        return;
+    }
+#endif
+    atomic_fetch_add_explicit(&ml_forks_unowned, n, memory_order_release);
+}
 
 /* There are descriptors now that nobody owns, and then there are none. */
 static inline void ml_unowned_begin(void)
 {
-    atomic_fetch_add_explicit(&ml_forks_unowned, 1, memory_order_relaxed);
+    ml_unowned_add(1);
 }
 
 static inline void ml_unowned_end(void)
 {
-    atomic_fetch_sub_explicit(&ml_forks_unowned, 1, memory_order_release);
+    ml_unowned_add(-1);
 }
 
 /* Asked with a receiver's lock held, before it is received from. */
