@@ -42,11 +42,12 @@ static void aside_empty(void)
         continue;
 }
 
-/* With two questions, where one is forbidden or there was no descriptor for it. */
-static bool look_twice(int fd, bool *over)
+/* With more questions: where tee(2) is forbidden, where there was no descriptor for it, or none is
+ * left because a daemon has closed all that it inherited. */
+static bool look_closely(int fd, bool *over)
 {
     *over = ml_fd_hung_up(fd);
-    return ml_fd_is_pipe(fd);
+    return ml_fd_is_pipe(fd) && (fcntl(fd, F_GETFL) & O_ACCMODE) != O_WRONLY;
 }
 
 void ml_pipe_prepare(void)
@@ -58,17 +59,13 @@ bool ml_pipe_look(int fd, bool *over)
 {
     ssize_t n;
     ml_pipe_prepare();
-    if (aside[1] < 0)
-        return look_twice(fd, over);
     do
         n = ml_tee(fd, aside[1], 1, SPLICE_F_NONBLOCK);
     while (n < 0 && errno == EINTR);
+    *over = n >= 0; /* no write end is left, or there is the byte */
     if (n > 0)
         aside_empty();
-    *over = n >= 0; /* no write end is left, or there is the byte */
-    if (n < 0 && (errno == EPERM || errno == ENOSYS))
-        return look_twice(fd, over);
-    return n >= 0 || errno == EAGAIN;
+    return n >= 0 || errno == EAGAIN || look_closely(fd, over);
 }
 
 /* --- the end --------------------------------------------------------------------------------- */

@@ -90,6 +90,24 @@ CASE(where_tee_is_forbidden_other_calls_are_asked)
     both_are_seen();
 }
 
+CASE(a_daemon_that_closed_what_it_inherited_still_receives_rights)
+{
+    (void)make_port();
+    pid_t daemon = fork();
+    NEED(daemon >= 0);
+    if (daemon == 0) {
+        for (int fd = 3; fd < 250; fd++) /* above are the test's own */
+            close(fd);
+        for (int i = 0; i < 20; i++)
+            (void)dup(0); /* the numbers are somebody else's now */
+        both_are_seen();
+        tap_end();
+    }
+    int status = 1;
+    NEED(waitpid(daemon, &status, 0) == daemon);
+    IS(status, 0);
+}
+
 CASE(where_vmsplice_is_forbidden_the_end_shows_all_the_same)
 {
     refuse(SYS_vmsplice, -1, 0, ENOSYS);
