@@ -21,37 +21,59 @@ import child_port
 
 PAYLOAD = bytes(48)
 TOKEN = 0x5EED
+HANDED_OVER = "handed over"
+DEADLINE = 60.0
 
 
 class Receiver(Protocol):
     """Receives and releases; `channel` is what the sender needs to find it."""
 
     channel: str
-    pass_fds: tuple[int, ...]
+
+    def start(self, command: list[str], stdin: int) -> "subprocess.Popen[bytes]": ...
 
     def receive(self, count: int) -> None: ...
 
-    def sender_started(self) -> None: ...
-
 
 class CheckInReceiver:
+    """At a port that the sender is handed: both processes have one thread, like the others."""
+
+    channel = HANDED_OVER
+
     def __init__(self) -> None:
-        self.channel = f"child_port.bench.{os.getpid()}"
-        self.pass_fds: tuple[int, ...] = ()
-        self.server = child_port.Server(child_port.bootstrap.check_in(self.channel), token=TOKEN)
+        self.server = child_port.Server(token=TOKEN)
+
+    def start(self, command: list[str], stdin: int) -> "subprocess.Popen[bytes]":
+        sender = child_port.Popen(command, stdin=stdin, transport="inherited")
+        with self.server.make_send() as right:
+            sender.send_right(right, timeout=DEADLINE)
+        return sender
 
     def receive(self, count: int) -> None:
         accept = self.server.accept
         for _ in repeat(None, count):
             accept().close()
 
-    def sender_started(self) -> None:
-        pass
+
+class NamedCheckInReceiver(CheckInReceiver):
+    """At a service with a name: a second thread answers who looks it up."""
+
+    def __init__(self) -> None:
+        self.channel = f"child_port.bench.{os.getpid()}"
+        self.server = child_port.Server(token=TOKEN, service_name=self.channel)
+
+    def start(self, command: list[str], stdin: int) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(command, stdin=stdin)
 
 
 def send_check_ins(channel: str, count: int) -> None:
     check_in = child_port.check_in
-    server = child_port.bootstrap.look_up(channel)
+    if channel == HANDED_OVER:
+        handed_over = child_port.receive_from_parent(timeout=DEADLINE).port
+        assert isinstance(handed_over, child_port.SendRight)
+        server = handed_over
+    else:
+        server = child_port.bootstrap.look_up(channel)
     port = child_port.ReceiveRight()
     right = port.make_send()
     for _ in repeat(None, count):
@@ -65,16 +87,16 @@ class FdsReceiver:
 
     def __init__(self) -> None:
         self.socket, self.other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.pass_fds: tuple[int, ...] = (self.other.fileno(),)
         self.channel = str(self.other.fileno())
+
+    def start(self, command: list[str], stdin: int) -> "subprocess.Popen[bytes]":
+        with self.other:
+            return subprocess.Popen(command, stdin=stdin, pass_fds=(self.other.fileno(),))
 
     def receive(self, count: int) -> None:
         ours, recv_fds, close = self.socket, socket.recv_fds, os.close
         for _ in repeat(None, count):
             close(recv_fds(ours, 64, 1)[1][0])
-
-    def sender_started(self) -> None:
-        self.other.close()
 
 
 def send_fds(channel: str, count: int) -> None:
@@ -94,17 +116,17 @@ class HandleReceiver:
         ours, other = socket.socketpair()
         self.connection = Connection(ours.detach())
         self.other = other
-        self.pass_fds: tuple[int, ...] = (other.fileno(),)
         self.channel = str(other.fileno())
+
+    def start(self, command: list[str], stdin: int) -> "subprocess.Popen[bytes]":
+        with self.other:
+            return subprocess.Popen(command, stdin=stdin, pass_fds=(self.other.fileno(),))
 
     def receive(self, count: int) -> None:
         connection, close = self.connection, os.close
         for _ in repeat(None, count):
             connection.recv_bytes()
             close(recv_handle(connection))
-
-    def sender_started(self) -> None:
-        self.other.close()
 
 
 def send_handles(channel: str, count: int) -> None:
@@ -119,10 +141,16 @@ def send_handles(channel: str, count: int) -> None:
 
 RECEIVERS: dict[str, Callable[[], Receiver]] = {
     "check_in": CheckInReceiver,
+    "check_in_named": NamedCheckInReceiver,
     "send_fds": FdsReceiver,
     "send_handle": HandleReceiver,
 }
-SENDERS = {"check_in": send_check_ins, "send_fds": send_fds, "send_handle": send_handles}
+SENDERS = {
+    "check_in": send_check_ins,
+    "check_in_named": send_check_ins,
+    "send_fds": send_fds,
+    "send_handle": send_handles,
+}
 
 
 def wait_for_receiver() -> None:
@@ -140,10 +168,7 @@ def receive(stream: str, count: int, warm_up: int, sender_cpu: int) -> float:
     command = [sys.executable, "-m", "bench.peers", "send", stream, receiver.channel]
     # Both ends stay open: a gap would keep the two descriptors of a right apart.
     end, hold = os.pipe()
-    with subprocess.Popen(
-        [*command, str(count + warm_up), str(sender_cpu)], stdin=end, pass_fds=receiver.pass_fds
-    ) as sender:
-        receiver.sender_started()
+    with receiver.start([*command, str(count + warm_up), str(sender_cpu)], end) as sender:
         receiver.receive(warm_up)
         start = time.perf_counter_ns()
         receiver.receive(count)

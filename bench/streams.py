@@ -75,6 +75,12 @@ def streams(raw: Path, mach: Path) -> list[Stream]:
         Stream("mach1", "C, check-in by the generated stubs", (str(mach), "1"), 50_000),
         Stream("mach2", "the same, the service found by name", (str(mach), "2"), 50_000),
         Stream("check_in", "Python, check_in → Server.accept", (*python, "check_in"), 20_000),
+        Stream(
+            "check_in_named",
+            "the same, the service found by name",
+            (*python, "check_in_named"),
+            20_000,
+        ),
         Stream("send_fds", "Python, send_fds → recv_fds", (*python, "send_fds"), 20_000),
         Stream(
             "send_handle", "Python, send_handle → recv_handle", (*python, "send_handle"), 10_000
