@@ -86,7 +86,7 @@ static void inherit(void)
         int fd = dirfd(directory);
         ssize_t n = fd < 0 ? -1 : readlinkat(fd, entry->d_name, link, sizeof link - 1);
         link[n > 0 ? n : 0] = '\0';
-        if (strncmp(link, FILE_LINK, strlen(FILE_LINK)) == 0)
+        if (n > 0 && strncmp(link, FILE_LINK, strlen(FILE_LINK)) == 0)
             read_file(atoi(entry->d_name));
     }
     closedir(directory);
