@@ -23,38 +23,29 @@
 /* One a thread, as large as a packet can be: the kernel cannot tell a packet's size beforehand
  * without duplicating the descriptors in it, and the user's buffer is written only with a message
  * that is delivered. Pages that no packet reaches are never touched. */
-static _Thread_local uint8_t *scratch_own;
-static pthread_key_t scratch_key; /* frees it at the thread's end */
+static pthread_key_t scratch_key;
 static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
 static bool scratch_usable;
 
-/* Another key's destructor may receive after this one: it gets a fresh one. */
-static void scratch_free(void *buffer)
-{
-    scratch_own = NULL;
-    free(buffer);
-}
-
 static void scratch_make_key(void)
 {
-    scratch_usable = pthread_key_create(&scratch_key, scratch_free) == 0;
-}
-
-static uint8_t *scratch_make(void)
-{
-    pthread_once(&scratch_once, scratch_make_key);
-    uint8_t *buffer = scratch_usable ? malloc(ML_PACKET_MAX) : NULL;
-    if (buffer != NULL && pthread_setspecific(scratch_key, buffer) != 0) {
-        free(buffer);
-        buffer = NULL;
-    }
-    scratch_own = buffer;
-    return buffer;
+    scratch_usable = pthread_key_create(&scratch_key, free) == 0;
 }
 
 static uint8_t *scratch(void)
 {
-    return scratch_own != NULL ? scratch_own : scratch_make();
+    pthread_once(&scratch_once, scratch_make_key);
+    if (!scratch_usable)
+        return NULL;
+    uint8_t *buffer = pthread_getspecific(scratch_key);
+    if (buffer == NULL) {
+        buffer = malloc(ML_PACKET_MAX);
+        if (buffer != NULL && pthread_setspecific(scratch_key, buffer) != 0) {
+            free(buffer);
+            buffer = NULL;
+        }
+    }
+    return buffer;
 }
 
 /* --- reading -------------------------------------------------------------------------------- */
