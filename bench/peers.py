@@ -82,6 +82,12 @@ def send_check_ins(channel: str, count: int) -> None:
     port.close()
 
 
+def start_with(end: socket.socket, command: list[str], stdin: int) -> "subprocess.Popen[bytes]":
+    """Start the sender, who gets this end for good."""
+    with end:
+        return subprocess.Popen(command, stdin=stdin, pass_fds=(end.fileno(),))
+
+
 class FdsReceiver:
     """socket.recv_fds from a SEQPACKET pair."""
 
@@ -90,8 +96,7 @@ class FdsReceiver:
         self.channel = str(self.other.fileno())
 
     def start(self, command: list[str], stdin: int) -> "subprocess.Popen[bytes]":
-        with self.other:
-            return subprocess.Popen(command, stdin=stdin, pass_fds=(self.other.fileno(),))
+        return start_with(self.other, command, stdin)
 
     def receive(self, count: int) -> None:
         ours, recv_fds, close = self.socket, socket.recv_fds, os.close
@@ -119,8 +124,7 @@ class HandleReceiver:
         self.channel = str(other.fileno())
 
     def start(self, command: list[str], stdin: int) -> "subprocess.Popen[bytes]":
-        with self.other:
-            return subprocess.Popen(command, stdin=stdin, pass_fds=(self.other.fileno(),))
+        return start_with(self.other, command, stdin)
 
     def receive(self, count: int) -> None:
         connection, close = self.connection, os.close

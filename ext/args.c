@@ -14,11 +14,6 @@ static Py_ssize_t parameter_find(const struct parameters *parameters, PyObject *
 int args_parse(const struct parameters *parameters, PyObject *const *args, Py_ssize_t nargs,
                PyObject *kwnames, PyObject **out)
 {
-    if (nargs == 0 && !kwnames && parameters->required == 0) {
-        for (Py_ssize_t i = 0; i < parameters->total; i++)
-            out[i] = NULL;
-        return 0;
-    }
     if (nargs > parameters->positional) {
         PyErr_Format(PyExc_TypeError, "%s() takes at most %zd positional arguments (%zd given)",
                      parameters->function, parameters->positional, nargs);

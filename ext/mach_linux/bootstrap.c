@@ -142,56 +142,53 @@ static void service_close(struct service *s, struct ml_garbage *g)
 }
 
 /* A packet with the service's send right, as a message without content. */
-static void answer(int connection, const int *fds, unsigned n)
+static void answer(int connection, struct service *s, struct ml_garbage *g)
 {
     struct {
         struct ml_wire wire;
         mach_msg_header_t header;
     } packet;
+    struct ml_right right = {.carry = ML_CARRY_SEND, .fds = {-1, -1}, .port = s->port};
     struct iovec iov = {&packet, sizeof packet};
+    int fds[3], n;
 
+    ml_port_retain(s->port);
+    n = ml_right_descriptors(&right, fds);
     memset(&packet, 0, sizeof packet);
     packet.wire =
         (struct ml_wire){.magic = ML_WIRE_MAGIC, .n_fds = (uint16_t)n, .reply = ML_CARRY_SEND};
     packet.header.msgh_bits = MACH_MSG_TYPE_PORT_SEND;
     packet.header.msgh_size = sizeof packet.header;
-    (void)ml_packet_write(connection, &iov, 1, fds, n);
+    if (n > 0)
+        (void)ml_packet_write(connection, &iov, 1, fds, (unsigned)n);
+    s->port->receiver->mscount++;
+    ml_right_commit(&right, g);
 }
 
-/* Without a descriptor for it a look-up waits until there is one. */
-static int accept_one(const struct service *s)
+/* The pipe that is kept is made before the connection, which would leave a gap below it: see
+ * close_both() in fds.c. With a no-senders request none is kept. */
+static void make_pipe_first(struct ml_receiver *r, struct ml_garbage *g)
 {
-    int connection = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (connection < 0)
-        ml_watch_pause();
-    return connection;
+    struct ml_live *live = r->no_senders == NULL ? ml_receiver_live(r) : NULL;
+    if (live != NULL)
+        ml_live_release(live, g);
 }
 
 static void somebody_looks_up(uint64_t watch, void *context, struct ml_garbage *g)
 {
     struct service *s = context;
-    struct ml_right right = {.carry = ML_CARRY_SEND, .fds = {-1, -1}, .port = s->port};
-    int fds[3];
-
     (void)watch;
-    /* A receive right that was moved away is answered for by its new owner, if at all. */
-    if (s->port->receiver == NULL) {
-        ml_garbage_add(g, accept_one(s));
+    if (s->port->receiver != NULL)
+        make_pipe_first(s->port->receiver, g);
+    int connection = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (connection < 0) {
+        ml_watch_pause(); /* without a descriptor for it: it waits until there is one */
         return;
     }
-    /* Before the connection is made, which leaves a gap: see close_both() in fds.c. */
-    ml_port_retain(s->port);
-    int n = ml_right_descriptors(&right, fds), connection = -1;
-    if (n < 0)
-        ml_watch_pause();
-    else
-        connection = accept_one(s);
-    if (connection >= 0) {
-        answer(connection, fds, (unsigned)n);
-        s->port->receiver->mscount++;
-    }
+    /* A receive right that was moved away is answered for by its new owner, if at all. */
+    if (s->port->receiver != NULL)
+        answer(connection, s, g);
     ml_garbage_add(g, connection);
-    ml_right_commit(&right, g);
 }
 
 static void moved_right_died(uint64_t watch, void *context, struct ml_garbage *g)

@@ -2,7 +2,6 @@
  * what it was about to do, and leaves no lock taken and no descriptor behind. */
 #include "packets.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <servers/bootstrap.h>
