@@ -124,8 +124,10 @@ sdk-parity: $(VENV)/tools
 
 # The C suites with sanitizers, and with the address sanitizer the Python suite on an extension that has it
 # too. CPython itself is not instrumented, so its own leaks are not looked for; nor is it asked how much
-# memory stays in use, since the sanitizer keeps what was freed.
-ASAN := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+# memory stays in use, since the sanitizer keeps what was freed. (What gcc makes of a memcmp() in place of a
+# call, no sanitizer looks at: hence -fno-builtin.)
+ASAN := -O1 -g -fno-omit-frame-pointer -fno-builtin -fsanitize=address,undefined \
+    -fno-sanitize-recover=undefined
 TSAN := -O1 -g -fsanitize=thread
 # Those in which threads meet. (That memory is gone once it is freed cannot be asked where the sanitizer's
 # own threads map memory of theirs.)
@@ -138,11 +140,15 @@ TSAN_TESTS := $(addprefix tests/,test_concurrency.py test_ext_rights.py test_ext
 ASAN_TESTS := $(filter-out tests/test_readme.py tests/test_repository.py tests/test_install.py \
     tests/test_bench.py tests/test_ext_build.py tests/test_command_line_tools.py,$(wildcard tests/test_*.py))
 
+# mach_linux among hostile peers, at its limits and in close races: programs that are built with $CFLAGS.
+UNIT_SUITES := $(PY) -m pytest $(PYTEST_ARGS) tests/mach_unit/test_mach_limits.py -k every_case
+
 test-asan: $(VENV)/built
 	$(MAKE) -C ext/mach_linux BUILD=../../build/asan/lib CFLAGS='$(ASAN)'
 	$(MAKE) -C tests/mach check BUILD=../../build/asan/mach \
 	    CFLAGS='$(ASAN) -I../../ext/mach_linux/include' \
 	    LDLIBS='../../build/asan/lib/libmach_linux.a -pthread'
+	CFLAGS='$(ASAN)' $(UNIT_SUITES)
 	CFLAGS='$(ASAN)' $(PY) setup.py -q build --build-base build/asan/base \
 	    --build-lib build/asan/site
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
@@ -154,6 +160,7 @@ test-tsan: $(VENV)/built
 	$(MAKE) -C tests/mach check BUILD=../../build/tsan/mach \
 	    SUITES='$(TSAN_SUITES)' CFLAGS='$(TSAN) -I../../ext/mach_linux/include' \
 	    LDLIBS='../../build/tsan/lib/libmach_linux.a -pthread'
+	CFLAGS='$(TSAN)' TSAN_OPTIONS=die_after_fork=0 $(UNIT_SUITES)
 	CFLAGS='$(TSAN)' $(PY) setup.py -q build --build-base build/tsan/base \
 	    --build-lib build/tsan/site
 	rm -f build/tsan/report.*

@@ -28,23 +28,14 @@ static bool read_all(int file, uint8_t *to, size_t size)
     return true;
 }
 
-/* The length of a packet by its headers. */
-static uint64_t length_said(const struct ml_packet *packet)
-{
-    return sizeof(struct ml_wire) + (uint64_t)ml_packet_header(packet)->msgh_size +
-           ml_packet_wire(packet)->extra;
-}
-
 int ml_packet_open_file(struct ml_packet *packet)
 {
     int file = packet->fds[packet->n_fds - 1], seals = fcntl(file, F_GET_SEALS);
     struct stat st;
 
     if (packet->size != sizeof(struct ml_wire) + sizeof(mach_msg_header_t) || seals < 0 ||
-        (seals & ML_SEALS) != ML_SEALS || fstat(file, &st) != 0 ||
-        ml_packet_header(packet)->msgh_size > ML_EXTRA_MAX ||
-        ml_packet_wire(packet)->extra > ML_EXTRA_MAX ||
-        (uint64_t)st.st_size != length_said(packet) || st.st_blocks * 512 < st.st_size)
+        (seals & ML_SEALS) != ML_SEALS || fstat(file, &st) != 0 || st.st_size == 0 ||
+        (uint64_t)st.st_size != ml_packet_length_said(packet) || st.st_blocks * 512 < st.st_size)
         return EBADMSG;
     packet->file = file;
     packet->n_fds--;
@@ -55,7 +46,7 @@ int ml_packet_load(struct ml_packet *packet)
 {
     struct ml_wire wire = *ml_packet_wire(packet);
     const mach_msg_header_t header = *ml_packet_header(packet);
-    size_t size = (size_t)length_said(packet);
+    size_t size = (size_t)ml_packet_length_said(packet);
     int error = 0;
 
     packet->heap = malloc(size);

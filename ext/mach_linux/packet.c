@@ -363,6 +363,15 @@ static bool check_body(const struct ml_packet *packet, uint32_t msgh_size, struc
     return true;
 }
 
+uint64_t ml_packet_length_said(const struct ml_packet *packet)
+{
+    uint32_t size = ml_packet_header(packet)->msgh_size, extra = ml_packet_wire(packet)->extra;
+    if (size < sizeof(mach_msg_header_t) || size > ML_EXTRA_MAX || size % 4 != 0 ||
+        extra > ML_EXTRA_MAX)
+        return 0;
+    return sizeof(struct ml_wire) + (uint64_t)size + extra;
+}
+
 bool ml_packet_check(const struct ml_packet *packet)
 {
     const uint32_t least = sizeof(struct ml_wire) + sizeof(mach_msg_header_t);
@@ -372,12 +381,10 @@ bool ml_packet_check(const struct ml_packet *packet)
     const mach_msg_header_t *h = ml_packet_header(packet);
     struct sums sums = {0, 0};
 
-    if (wire->magic != ML_WIRE_MAGIC || wire->reserved != 0 || wire->extra > ML_EXTRA_MAX ||
+    if (wire->magic != ML_WIRE_MAGIC || wire->reserved != 0 ||
         (wire->flags & ~(ML_WIRE_KERNEL | ML_WIRE_CHAIN)) != 0 ||
-        ml_packet_has_chain(packet) != (packet->chained != NULL))
-        return false;
-    if (h->msgh_size < sizeof *h || h->msgh_size > ML_EXTRA_MAX || h->msgh_size % 4 != 0 ||
-        packet->size != sizeof(struct ml_wire) + (uint64_t)h->msgh_size + wire->extra)
+        ml_packet_has_chain(packet) != (packet->chained != NULL) ||
+        packet->size != ml_packet_length_said(packet))
         return false;
     if (!check_header(packet, &sums.n_fds))
         return false;

@@ -141,6 +141,8 @@ int ml_packet_take(int fd, struct ml_packet *packet, uint8_t *buffer, uint32_t s
 int ml_packet_examine(struct ml_packet *packet);
 /* Does it say that its descriptors are in a chain? */
 bool ml_packet_has_chain(const struct ml_packet *packet);
+/* How long the packet is by its headers, which must be there; 0 if no packet has such headers. */
+uint64_t ml_packet_length_said(const struct ml_packet *packet);
 /* Is everything in it consistent? Sizes, kinds, dispositions, descriptor count. */
 bool ml_packet_check(const struct ml_packet *packet);
 /* Sends iov with fds; 0 or errno. Never waits, never raises SIGPIPE. */

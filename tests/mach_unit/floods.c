@@ -205,7 +205,7 @@ CASE(a_message_in_a_file_that_is_too_large_is_not_read)
 
 CASE(files_that_are_not_what_their_headers_say_are_dropped)
 {
-    struct plain p = plain_packet(1), other = plain_packet(2), chained = p;
+    struct plain p = plain_packet(1), other = plain_packet(2), chained = p, cut = p;
     mach_port_t port = make_port();
     int fd = sending_end(port), file = memfd_create("packet", MFD_ALLOW_SEALING);
     put_in_file(fd, p, sizeof p - 1, 0);
@@ -214,6 +214,10 @@ CASE(files_that_are_not_what_their_headers_say_are_dropped)
     put_in_file(fd, p, sizeof p + 4, ML_SEALS);
     chained.wire.flags = ML_WIRE_CHAIN;
     put_in_file(fd, chained, sizeof p, ML_SEALS);
+    for (uint32_t size = 0; size < sizeof p.header; size++) { /* shorter than the headers */
+        cut.header.msgh_size = size;
+        put_in_file(fd, cut, (off_t)(sizeof cut.wire + size), ML_SEALS);
+    }
     /* Headers that are not those in the file. */
     NEED(write(file, &other, sizeof other) == sizeof other);
     NEED(fcntl(file, F_ADD_SEALS, ML_SEALS) == 0);
