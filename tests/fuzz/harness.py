@@ -40,6 +40,9 @@ TARGETS = {
 }
 """The targets, and the library's files that each is about."""
 
+MUTATORS = {"packet": ["mutate_packet.c"]}
+"""Those that keep what libFuzzer makes of an input close to what the library takes."""
+
 FLAGS = [
     "-std=gnu11",
     "-D_GNU_SOURCE",
@@ -171,7 +174,7 @@ def fuzz(compiler: Sequence[str], seconds: int, folder: Path) -> int:
         target: build(
             compiler,
             folder / "bin" / target,
-            [f"target_{target}.c", "world.c"],
+            [f"target_{target}.c", "world.c", *MUTATORS.get(target, [])],
             [*SANITIZERS, "-fsanitize=fuzzer"],
         )
         for target in TARGETS

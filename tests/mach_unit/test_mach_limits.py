@@ -19,6 +19,7 @@ CASES = ROOT / "tests" / "mach"
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="mach_linux is for Linux")
 
+WRAPPED = ["ml_vm_allocate", "fstatfs", "fstat", "unlink"]
 # Of each program: what it consists of beside the support and the library, and how it is linked.
 SOURCES = {
     "limits": ["limits.c"],
@@ -30,6 +31,7 @@ SOURCES = {
     "pipes": ["pipes.c", "refuse.c"],
     "cancel": ["cancel.c"],
     "services": ["services.c"],
+    "within": ["within.c", *(f"-Wl,--wrap={name}" for name in WRAPPED)],
 }
 
 
