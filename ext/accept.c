@@ -6,6 +6,7 @@
 #include "audit.h"
 #include "check_in_object.h"
 #include "errors.h"
+#include "message_parts.h"
 #include "requests.h"
 #include "right.h"
 #include "server.h"
@@ -72,7 +73,7 @@ static enum verdict message_judge(struct accept_call *accept)
 {
     const struct server_core *core = accept->core;
     if (!trailer_read(accept)) {
-        mach_msg_destroy(&accept->message.header);
+        message_destroy(&accept->message.header);
         return VERDICT_MALFORMED;
     }
     accept->call = (struct server_call){
@@ -126,7 +127,7 @@ static enum step step_after(struct accept_call *accept, mach_msg_return_t mr)
         error_set_as(accept->core->state, ERROR_PORT_CHANGED, "mach_msg", mr, ADVICE_PORT_CHANGED);
         return STEP_FAILED;
     case MACH_RCV_BODY_ERROR: /* the message came without some of its rights */
-        mach_msg_destroy(&accept->message.header);
+        message_destroy(&accept->message.header);
         error_set(accept->core->state, "mach_msg", mr, NULL);
         return STEP_FAILED;
     default:

@@ -63,17 +63,26 @@ int arg_uint64(PyObject *object, const char *what, uint64_t *value)
     return 0;
 }
 
-int arg_name(PyObject *object, mach_port_name_t *name)
+int arg_uint32(PyObject *object, const char *what, uint32_t *value)
 {
-    uint64_t value;
-    if (arg_uint64(object, "a port name", &value) < 0)
+    PyObject *index = PyNumber_Index(object);
+    if (!index)
         return -1;
-    if (value > UINT32_MAX) {
-        PyErr_SetString(PyExc_OverflowError, "a port name must be between 0 and 2**32 - 1");
+    unsigned long long number = PyLong_AsUnsignedLongLong(index);
+    Py_DECREF(index);
+    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_OverflowError))
+        return -1;
+    if (PyErr_Occurred() || number > UINT32_MAX) {
+        PyErr_Format(PyExc_OverflowError, "%s must be between 0 and 2**32 - 1", what);
         return -1;
     }
-    *name = (mach_port_name_t)value;
+    *value = (uint32_t)number;
     return 0;
+}
+
+int arg_name(PyObject *object, mach_port_name_t *name)
+{
+    return arg_uint32(object, "a port name", name);
 }
 
 int arg_int(PyObject *object, const char *what, int *value)

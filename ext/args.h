@@ -21,6 +21,7 @@ int args_parse(const struct parameters *parameters, PyObject *const *args, Py_ss
 
 /* Conversions: 0, or -1 with TypeError, ValueError or OverflowError set. */
 int arg_name(PyObject *object, mach_port_name_t *name);
+int arg_uint32(PyObject *object, const char *what, uint32_t *value);
 int arg_uint64(PyObject *object, const char *what, uint64_t *value);
 int arg_int(PyObject *object, const char *what, int *value);
 

@@ -181,9 +181,23 @@ static void capsule_free(PyObject *capsule)
     PyMem_Free(PyCapsule_GetPointer(capsule, CHILD_PORT_CAPI_NAME));
 }
 
+/* What has the table may use it as late as in its own end: so the module, and the table with it,
+ * stays until its interpreter goes. */
+static int module_keep(PyObject *module)
+{
+    PyObject *kept = PyInterpreterState_GetDict(PyInterpreterState_Get()); /* borrowed */
+    if (!kept) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return PyDict_SetItem(kept, module, module);
+}
+
 int capi_add(PyObject *module, struct module_state *state)
 {
     (void)state;
+    if (module_keep(module) < 0)
+        return -1;
     struct child_port_capi *api = PyMem_Calloc(1, sizeof *api);
     if (!api) {
         PyErr_NoMemory();

@@ -11,6 +11,7 @@
 #include "args.h"
 #include "errors.h"
 #include "message.h"
+#include "message_parts.h"
 #include "requests.h"
 #include "wait.h"
 
@@ -29,34 +30,7 @@ struct receive_call {
     mach_msg_size_t room;
 };
 
-/* --- the parts of a message ------------------------------------------------------------------- */
-
-static uint8_t *first_descriptor(mach_msg_header_t *message)
-{
-    return (uint8_t *)(message + 1) + sizeof(mach_msg_body_t);
-}
-
-static uint32_t descriptor_count(const mach_msg_header_t *message)
-{
-    uint32_t count = 0;
-    if (message->msgh_bits & MACH_MSGH_BITS_COMPLEX)
-        memcpy(&count, message + 1, sizeof count);
-    return count;
-}
-
-static mach_msg_descriptor_type_t descriptor_type(const uint8_t *at)
-{
-    mach_msg_type_descriptor_t type;
-    memcpy(&type, at, sizeof type);
-    return type.type;
-}
-
-static size_t descriptor_size(const uint8_t *at)
-{
-    if (descriptor_type(at) == MACH_MSG_PORT_DESCRIPTOR)
-        return sizeof(mach_msg_port_descriptor_t);
-    return sizeof(mach_msg_ool_descriptor_t); /* and that of arrays of ports */
-}
+/* --- who sent it ------------------------------------------------------------------------------ */
 
 /* Reads the audit trailer, which lies behind the message at its size rounded up. */
 static bool trailer_read(const struct receive_call *call, audit_token_t *sender)
@@ -134,14 +108,14 @@ static void take_memory(struct message_content *content, uint8_t *at)
 static int take_descriptors(struct receive_call *call, struct message_content *content)
 {
     struct module_state *state = call->request->state;
-    uint32_t count = descriptor_count(call->buffer);
-    uint8_t *at = first_descriptor(call->buffer);
+    uint32_t count = message_descriptor_count(call->buffer);
+    uint8_t *at = message_first_descriptor(call->buffer);
     int result = 0;
     PyObject *rights = PyList_New(0);
     if (!rights)
         return -1;
-    for (uint32_t i = 0; result == 0 && i < count; i++, at += descriptor_size(at)) {
-        switch (descriptor_type(at)) {
+    for (uint32_t i = 0; result == 0 && i < count; i++, at += message_descriptor_size(at)) {
+        switch (message_descriptor_type(at)) {
         case MACH_MSG_PORT_DESCRIPTOR:
             result = take_port(state, at, rights);
             break;
@@ -179,10 +153,10 @@ static int take_data(const struct receive_call *call, struct message_content *co
     struct message_prefix prefix = {0, 0};
     end += message->msgh_size;
     if (message->msgh_bits & MACH_MSGH_BITS_COMPLEX) {
-        uint32_t count = descriptor_count(message);
-        at = first_descriptor(message);
+        uint32_t count = message_descriptor_count(message);
+        at = message_first_descriptor(message);
         for (uint32_t i = 0; i < count; i++)
-            at += descriptor_size(at);
+            at += message_descriptor_size(at);
     }
     size_t left = (size_t)(end - at);
     if (left >= sizeof prefix)
@@ -212,10 +186,10 @@ static PyObject *message_make(struct receive_call *call, const audit_token_t *se
     if (!content.port || take_reply(call, &content) < 0 || take_descriptors(call, &content) < 0 ||
         take_data(call, &content) < 0) {
         message_content_release(&content);
-        mach_msg_destroy(call->buffer);
+        message_destroy(call->buffer);
         return NULL;
     }
-    mach_msg_destroy(call->buffer); /* what is left of it: an array's memory, say */
+    message_destroy(call->buffer); /* what is left of it: an array's memory, say */
     return message_object_steal(call->request->state, &content);
 }
 
@@ -226,7 +200,7 @@ static PyObject *notification_make(struct receive_call *call)
     if (port)
         result = notification_from_message(call->request->state, call->buffer, port);
     Py_XDECREF(port);
-    mach_msg_destroy(call->buffer);
+    message_destroy(call->buffer);
     return result;
 }
 
@@ -244,7 +218,7 @@ static PyObject *message_judge(struct receive_call *call)
     else if (known && !notification)
         result = message_make(call, &sender);
     else
-        mach_msg_destroy(call->buffer);
+        message_destroy(call->buffer);
     if (!result && !PyErr_Occurred())
         atomic_fetch_add_explicit(call->request->dropped, 1, memory_order_relaxed);
     return result;
@@ -325,7 +299,7 @@ static int receive_failed(struct receive_call *call, mach_msg_return_t mr, const
         error_set_as(state, ERROR_PORT_CHANGED, "mach_msg", mr, ADVICE_PORT_CHANGED);
         return -1;
     case MACH_RCV_BODY_ERROR: /* the message came without some of its rights */
-        mach_msg_destroy(call->buffer);
+        message_destroy(call->buffer);
         error_set(state, "mach_msg", mr, NULL);
         return -1;
     default:

@@ -29,41 +29,6 @@ struct module_state *state_of_type(PyTypeObject *type)
     return NULL;
 }
 
-/* --- fork ------------------------------------------------------------------------------------- */
-
-PyDoc_STRVAR(doc_after_fork, "_after_fork_in_child($module, /)\n--\n\n"
-                             "Mark every right object of the parent closed, releasing nothing: in\n"
-                             "the child their names mean nothing, or something else.");
-
-static PyObject *after_fork_in_child(PyObject *module, PyObject *Py_UNUSED(ignored))
-{
-    atomic_fetch_add(&state_of_module(module)->generation, 1);
-    ledger_forget(state_of_module(module));
-    requests_forget_all(state_of_module(module));
-    Py_RETURN_NONE;
-}
-
-static int fork_hook_add(PyObject *module)
-{
-    int result = -1;
-    PyObject *os = PyImport_ImportModule("os");
-    PyObject *hook = PyObject_GetAttrString(module, "_after_fork_in_child");
-    PyObject *enter = os ? PyObject_GetAttrString(os, "register_at_fork") : NULL;
-    PyObject *kwargs = hook ? Py_BuildValue("{s:O}", "after_in_child", hook) : NULL;
-    PyObject *none = PyTuple_New(0);
-    if (enter && kwargs && none) {
-        PyObject *done = PyObject_Call(enter, none, kwargs);
-        result = done ? 0 : -1;
-        Py_XDECREF(done);
-    }
-    Py_XDECREF(none);
-    Py_XDECREF(kwargs);
-    Py_XDECREF(enter);
-    Py_XDECREF(hook);
-    Py_XDECREF(os);
-    return result;
-}
-
 /* --- the module object ------------------------------------------------------------------------ */
 
 static int constants_add(PyObject *module)
@@ -105,7 +70,7 @@ static int module_exec(PyObject *module)
         sharing_add(module, state) < 0 || ledger_add(module, state) < 0 ||
         audit_add(module, state) < 0 || capi_add(module, state) < 0 || constants_add(module) < 0)
         return -1;
-    return fork_hook_add(module);
+    return forks_add(module, state);
 }
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
@@ -149,13 +114,9 @@ static int module_clear(PyObject *module)
 static void module_free(void *module)
 {
     (void)module_clear(module);
+    forks_remove(state_of_module(module));
     requests_free(state_of_module(module));
 }
-
-static PyMethodDef module_functions[] = {
-    {"_after_fork_in_child", after_fork_in_child, METH_NOARGS, doc_after_fork},
-    {NULL, NULL, 0, NULL},
-};
 
 /* What later versions want to know: nothing here relies on the GIL or on being in one interpreter
  * only. A wheel for the limited API is compiled with headers that know no slot younger than 3.11,
@@ -186,15 +147,8 @@ static PyModuleDef_Slot slots_3_13[] = {
 };
 
 #define MODULE_DEF(slots)                                                                          \
-    {PyModuleDef_HEAD_INIT,                                                                        \
-     "_child_port",                                                                                \
-     doc_module,                                                                                   \
-     sizeof(struct module_state),                                                                  \
-     module_functions,                                                                             \
-     slots,                                                                                        \
-     module_traverse,                                                                              \
-     module_clear,                                                                                 \
-     module_free}
+    {PyModuleDef_HEAD_INIT, "_child_port", doc_module, sizeof(struct module_state), NULL, slots,   \
+     module_traverse,       module_clear,  module_free}
 
 static PyModuleDef def_3_11 = MODULE_DEF(slots_3_11);
 static PyModuleDef def_3_12 = MODULE_DEF(slots_3_12);

@@ -260,7 +260,9 @@ const char notify_dead_doc[] =
     "(mach_port_request_notification). It is sent once, at once if the port is dead already. None\n"
     "calls a request off. If the right is closed first, PortDeleted comes instead.\n\n"
     "A right's name has one request: a later one takes the place of it, and the port that it was\n"
-    "to notify gets SendOnce.";
+    "to notify gets SendOnce. So does a port that is sent on before it was notified: the request "
+    "is\n"
+    "called off, since the name means nothing where the port has gone.";
 
 PyObject *notify_dead_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                              PyObject *kwnames)
@@ -294,10 +296,10 @@ PyObject *notify_no_senders_method(PyObject *self, PyObject *const *args, Py_ssi
     static const struct parameters parameters = {"notify_no_senders", names, 2, 1, 1};
     struct right *right = (struct right *)self, *notify;
     PyObject *given[2];
-    int sync = 1;
+    uint32_t sync = 1;
     if (args_parse(&parameters, args, nargs, kwnames, given) < 0 ||
         notify_from_argument(right, given[0], &notify) < 0 ||
-        (given[1] && arg_int(given[1], "sync", &sync) < 0))
+        (given[1] && arg_uint32(given[1], "sync", &sync) < 0))
         return NULL;
-    return notification_request(right, MACH_NOTIFY_NO_SENDERS, (uint32_t)sync, notify);
+    return notification_request(right, MACH_NOTIFY_NO_SENDERS, sync, notify);
 }

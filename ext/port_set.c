@@ -11,8 +11,7 @@
 #include "errors.h"
 #include "message.h"
 
-/* The fewest members among which closed ones are looked for. */
-#define MEMBERS_TIDIED_AT 16
+#include <stdlib.h>
 
 /* --- members ---------------------------------------------------------------------------------- */
 
@@ -22,20 +21,21 @@ static PyObject *name_object(mach_port_name_t name)
 }
 
 /* What the dictionary has under the key, a new reference; NULL, with an exception only if it fails.
- */
+ * Under the lock: that there is nothing makes no exception, hence no object, and runs no Python. */
 static PyObject *member_look(struct right *set, PyObject *key)
 {
-    PyObject *member = PyObject_GetItem(set->members, key);
-    if (!member && PyErr_ExceptionMatches(PyExc_KeyError))
-        PyErr_Clear();
-    return member;
+    return Py_XNewRef(PyDict_GetItemWithError(set->members, key));
 }
 
 /* The member of this name, a new reference; None if it is gone. */
 static PyObject *member_find(PyObject *set, mach_port_name_t name)
 {
-    PyObject *key = name_object(name);
-    PyObject *member = key ? member_look((struct right *)set, key) : NULL;
+    struct lock *lock = &((struct right *)set)->members_lock;
+    PyObject *key = name_object(name), *member = NULL;
+    lock_take(lock);
+    if (key)
+        member = member_look((struct right *)set, key);
+    lock_drop(lock);
     Py_XDECREF(key);
     if (member && right_peek((struct right *)member) == name)
         return member;
@@ -45,12 +45,8 @@ static PyObject *member_find(PyObject *set, mach_port_name_t name)
 
 static int member_forget(struct right *set, PyObject *key)
 {
-    int result = PyDict_DelItem(set->members, key);
-    if (result < 0 && PyErr_ExceptionMatches(PyExc_KeyError)) {
-        PyErr_Clear();
-        result = 0;
-    }
-    return result;
+    int has = PyDict_Contains(set->members, key);
+    return has > 0 ? PyDict_DelItem(set->members, key) : has;
 }
 
 /* Lets go of what the dictionary has under the key, if it is still this object. */
@@ -66,15 +62,22 @@ static int member_forget_object(struct right *set, PyObject *key, PyObject *memb
     return result;
 }
 
-/* Lets go of every member that is closed, or of this one if it is not NULL. How many, or -1. */
-static Py_ssize_t members_forget_closed(struct right *set, PyObject *only)
+/* Has the port another name than that under which it stands in the dictionary, or none? */
+static bool item_is_stale(PyObject *item)
+{
+    unsigned long name = PyLong_AsUnsignedLong(PyTuple_GetItem(item, 0));
+    return right_peek((struct right *)PyTuple_GetItem(item, 1)) != name;
+}
+
+/* Lets go of every member that is closed or was given back under another name, or of this one alone
+ * if it is not NULL. How many, or -1. */
+static Py_ssize_t members_forget_stale(struct right *set, PyObject *only)
 {
     PyObject *items = PyDict_Items(set->members);
     Py_ssize_t count = 0, total = items ? PyList_Size(items) : 0;
     for (Py_ssize_t i = 0; items && count >= 0 && i < total; i++) {
-        PyObject *item = PyList_GetItem(items, i);
-        PyObject *member = PyTuple_GetItem(item, 1);
-        if ((only && member != only) || right_peek((struct right *)member) != MACH_PORT_NULL)
+        PyObject *item = PyList_GetItem(items, i), *member = PyTuple_GetItem(item, 1);
+        if ((only && member != only) || !item_is_stale(item))
             continue;
         count = member_forget_object(set, PyTuple_GetItem(item, 0), member) < 0 ? -1 : count + 1;
     }
@@ -88,7 +91,7 @@ static int members_tidy(struct right *set)
     Py_ssize_t count = PyDict_Size(set->members);
     if (count < atomic_load(&set->members_most))
         return 0;
-    Py_ssize_t forgotten = members_forget_closed(set, NULL);
+    Py_ssize_t forgotten = members_forget_stale(set, NULL);
     if (forgotten < 0)
         return -1;
     Py_ssize_t most = 2 * (count - forgotten);
@@ -116,6 +119,8 @@ static int member_change_both(struct right *set, mach_port_name_t set_name, stru
     if (!PyErr_Occurred() && kr == KERN_SUCCESS)
         result =
             add ? PyDict_SetItem(set->members, key, (PyObject *)member) : member_forget(set, key);
+    else if (kr == KERN_NOT_IN_SET) /* it left its sets when it was to be sent: see members_of() */
+        (void)member_forget(set, key);
     lock_drop(&set->members_lock);
     Py_XDECREF(before);
     Py_DECREF(key);
@@ -148,26 +153,63 @@ static PyObject *set_add(PyObject *self, PyObject *object)
 
 static PyObject *set_remove(PyObject *self, PyObject *object)
 {
-    Py_ssize_t forgotten = members_forget_closed((struct right *)self, object);
+    Py_ssize_t forgotten = members_forget_stale((struct right *)self, object);
     if (forgotten < 0)
         return NULL;
-    return forgotten > 0 ? Py_NewRef(Py_None) : member_change(self, object, false);
+    if (forgotten > 0 && right_peek((struct right *)object) == MACH_PORT_NULL)
+        return Py_NewRef(Py_None);
+    return member_change(self, object, false);
+}
+
+static int by_number(const void *one, const void *other)
+{
+    mach_port_name_t a = *(const mach_port_name_t *)one, b = *(const mach_port_name_t *)other;
+    return (a > b) - (a < b);
+}
+
+/* Those of the objects that are open and by `names` members, in a new list. */
+static PyObject *members_among(PyObject *all, const mach_port_name_t *names, size_t count)
+{
+    PyObject *result = PyList_New(0);
+    for (Py_ssize_t i = 0; result && i < PyList_Size(all); i++) {
+        PyObject *member = PyList_GetItem(all, i);
+        mach_port_name_t name = right_peek((struct right *)member);
+        if (name != MACH_PORT_NULL && count != 0 &&
+            bsearch(&name, names, count, sizeof name, by_number) &&
+            PyList_Append(result, member) < 0)
+            Py_CLEAR(result);
+    }
+    return result;
+}
+
+/* The kernel knows better than the dictionary: a port that is to be sent leaves its sets at once,
+ * and if it is not sent after all comes back without them. */
+static PyObject *members_of(struct right *set, PyObject *all)
+{
+    mach_port_name_array_t names = NULL;
+    mach_msg_type_number_t count = 0;
+    mach_port_name_t set_name;
+    if (right_pin(set, &set_name) < 0)
+        return NULL;
+    kern_return_t kr = mach_port_get_set_status(mach_task_self(), set_name, &names, &count);
+    right_unpin(set);
+    if (kr != KERN_SUCCESS)
+        return error_set(set->state, "mach_port_get_set_status", kr, NULL);
+    if (count != 0)
+        qsort(names, count, sizeof *names, by_number);
+    PyObject *result = members_among(all, names, count);
+    (void)vm_deallocate(mach_task_self(), (vm_address_t)names, count * sizeof *names);
+    return result;
 }
 
 static PyObject *set_get_members(PyObject *self, void *Py_UNUSED(closure))
 {
-    if (members_forget_closed((struct right *)self, NULL) < 0)
+    struct right *set = (struct right *)self;
+    if (members_forget_stale(set, NULL) < 0)
         return NULL;
-    PyObject *all = PyDict_Values(((struct right *)self)->members);
-    PyObject *open = all ? PyList_New(0) : NULL;
-    PyObject *result = NULL;
-    for (Py_ssize_t i = 0; open && i < PyList_Size(all); i++) {
-        PyObject *member = PyList_GetItem(all, i);
-        if (right_peek((struct right *)member) != MACH_PORT_NULL && PyList_Append(open, member) < 0)
-            Py_CLEAR(open);
-    }
-    if (open)
-        result = PyList_AsTuple(open);
+    PyObject *all = PyDict_Values(set->members);
+    PyObject *open = all ? members_of(set, all) : NULL;
+    PyObject *result = open ? PyList_AsTuple(open) : NULL;
     Py_XDECREF(open);
     Py_XDECREF(all);
     return result;
@@ -206,14 +248,7 @@ static PyObject *set_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     kern_return_t kr = mach_port_allocate(mach_task_self(), MACH_PORT_RIGHT_PORT_SET, &name);
     if (kr != KERN_SUCCESS)
         return error_set(state, "mach_port_allocate", kr, NULL);
-    struct right *set = right_steal(state, RIGHT_PORT_SET, name);
-    if (set)
-        set->members = PyDict_New();
-    if (set)
-        atomic_store(&set->members_most, MEMBERS_TIDIED_AT);
-    if (set && !set->members)
-        Py_CLEAR(set);
-    return (PyObject *)set;
+    return (PyObject *)right_steal(state, RIGHT_PORT_SET, name);
 }
 
 PyDoc_STRVAR(doc_set,
@@ -223,12 +258,15 @@ PyDoc_STRVAR(doc_set,
 PyDoc_STRVAR(doc_add, "add($self, port, /)\n--\n\n"
                       "Make a ReceiveRight a member (mach_port_insert_member). The set keeps the\n"
                       "object, whose owner goes on owning the right. MachError with the symbol\n"
-                      "KERN_ALREADY_IN_SET if it is a member.");
+                      "KERN_ALREADY_IN_SET if it is a member.\n\n"
+                      "A port that is sent (MOVE_RECEIVE) leaves its sets. If the send fails it\n"
+                      "is back, but in no set: add it again.");
 PyDoc_STRVAR(doc_remove,
              "remove($self, port, /)\n--\n\n"
              "Take a member out (mach_port_extract_member); one that is closed is forgotten.\n"
              "MachError with the symbol KERN_NOT_IN_SET if it is none.");
-PyDoc_STRVAR(doc_members, "The members that are open, a tuple of ReceiveRight objects.");
+PyDoc_STRVAR(doc_members, "The members that are open, a tuple of ReceiveRight objects\n"
+                          "(mach_port_get_set_status). ValueError if the set is closed.");
 PyDoc_STRVAR(doc_set_receive,
              "receive($self, /, timeout=None, *, cancel=None)\n--\n\n"
              "ReceiveRight.receive for all members: the message's port says to which it came.");

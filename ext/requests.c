@@ -9,8 +9,13 @@
  * An entry stands for one notification on its way: from when it is asked for until it is received,
  * or called off, or its port is gone. It goes by names, not by objects: a right that native code
  * holds for a while and gives back keeps its requests. A name can have one request that the kernel
- * still holds, and besides that some whose notification is sent and not yet received. The table
- * owns the entries and nothing of Mach's.
+ * still holds, which is the latest, and besides that some whose notification is sent and not yet
+ * received. A receive right that has moved away may still end in a notification, but has no name
+ * here: its entry goes by MACH_PORT_NULL.
+ *
+ * The table owns the entries and, with each that is of a dead name and sent, the user reference
+ * that such a notification brings: who receives it takes the reference over, and when the port goes
+ * before that, it is released with the entry.
  *
  * Each entry is in two chains, one of those with the same name and one of those with the same port.
  * The lock is held over the kernel's call too, so that no answer is received before its entry is
@@ -147,23 +152,48 @@ bool notification_number(const mach_msg_header_t *notification, uint32_t *number
     return true;
 }
 
+/* The entry that a notification answers which speaks of a name: the first that was asked for. */
+static struct request *find_answered(struct requests *requests, mach_port_name_t name,
+                                     mach_port_name_t port)
+{
+    struct request *found = NULL;
+    for (struct request *at = *chain_of(requests, BY_NAME, name); at; at = at->next[BY_NAME])
+        if (at->id == MACH_NOTIFY_DEAD_NAME && at->key[BY_NAME] == name && at->key[BY_PORT] == port)
+            found = at;
+    return found;
+}
+
 /* Is what the notification says of the name true here? One that somebody else made the kernel send
  * while a request of ours is out must not be taken for the answer that is still to come. */
-static bool is_true_of(mach_msg_id_t id, mach_port_name_t name)
+static bool is_true_of(struct requests *requests, const struct request *request, mach_msg_id_t id)
 {
+    mach_port_name_t name = request->key[BY_NAME];
     mach_port_type_t type = 0;
     if (mach_port_type(mach_task_self(), name, &type) != KERN_SUCCESS)
         return id == MACH_NOTIFY_PORT_DELETED;
-    return id == MACH_NOTIFY_DEAD_NAME ? (type & MACH_PORT_TYPE_DEAD_NAME) != 0
-                                       : (type & MACH_PORT_TYPE_DNREQUEST) == 0;
+    if (id == MACH_NOTIFY_DEAD_NAME)
+        return (type & MACH_PORT_TYPE_DEAD_NAME) != 0;
+    /* Where the name stands for another right by now, that may have a request, too: a later one. */
+    return (type & MACH_PORT_TYPE_DNREQUEST) == 0 ||
+           find_by_name(requests, MACH_NOTIFY_DEAD_NAME, name, MACH_PORT_NULL) != request;
 }
 
-static bool answer_take(struct requests *requests, bool by_name, mach_msg_id_t id,
-                        mach_port_name_t name, mach_port_name_t port)
+static bool answer_of_name(struct requests *requests, mach_msg_id_t id, mach_port_name_t name,
+                           mach_port_name_t port)
 {
     lock_take(&requests->lock);
-    struct request *request =
-        by_name ? find_by_name(requests, id, name, port) : find_by_port(requests, id, port);
+    struct request *request = find_answered(requests, name, port);
+    bool answer = request && is_true_of(requests, request, id);
+    if (answer)
+        request_remove(requests, request);
+    lock_drop(&requests->lock);
+    return answer;
+}
+
+static bool answer_at_port(struct requests *requests, mach_msg_id_t id, mach_port_name_t port)
+{
+    lock_take(&requests->lock);
+    struct request *request = find_by_port(requests, id, port);
     if (request)
         request_remove(requests, request);
     lock_drop(&requests->lock);
@@ -178,10 +208,10 @@ bool requests_answer(struct module_state *state, const mach_msg_header_t *messag
     switch (id) {
     case MACH_NOTIFY_DEAD_NAME:
     case MACH_NOTIFY_PORT_DELETED: /* what comes instead if the name is released first */
-        return notification_number(message, &name) && is_true_of(id, name) &&
-               answer_take(state->requests, true, MACH_NOTIFY_DEAD_NAME, name, port);
+        return notification_number(message, &name) &&
+               answer_of_name(state->requests, id, name, port);
     case MACH_NOTIFY_NO_SENDERS: /* which does not say of which port */
-        return answer_take(state->requests, false, id, MACH_PORT_NULL, port);
+        return answer_at_port(state->requests, id, port);
     case MACH_NOTIFY_PORT_DESTROYED: /* the right in it is the receiver's, whoever asked for it */
     case MACH_NOTIFY_SEND_ONCE:      /* which nobody asks for */
         return true;
@@ -192,6 +222,25 @@ bool requests_answer(struct module_state *state, const mach_msg_header_t *messag
 
 /* --- ports that come and go ------------------------------------------------------------------- */
 
+/* Calls off a request for the death of a name that nobody will be told of. What is sent already has
+ * brought a user reference. */
+static void call_off(mach_port_name_t name, bool latest)
+{
+    mach_port_t previous = MACH_PORT_NULL;
+    mach_port_type_t type = 0;
+    if (latest &&
+        mach_port_request_notification(mach_task_self(), name, MACH_NOTIFY_DEAD_NAME, 0,
+                                       MACH_PORT_NULL, MACH_MSG_TYPE_MAKE_SEND_ONCE,
+                                       &previous) == KERN_SUCCESS &&
+        MACH_PORT_VALID(previous)) {
+        (void)mach_port_deallocate(mach_task_self(), previous);
+        return;
+    }
+    if (mach_port_type(mach_task_self(), name, &type) == KERN_SUCCESS &&
+        (type & MACH_PORT_TYPE_DEAD_NAME))
+        (void)mach_port_deallocate(mach_task_self(), name);
+}
+
 void requests_forget_port(struct module_state *state, mach_port_name_t notify)
 {
     struct requests *requests = state->requests;
@@ -199,23 +248,65 @@ void requests_forget_port(struct module_state *state, mach_port_name_t notify)
     if (is_empty(requests))
         return;
     lock_take(&requests->lock);
-    while ((request = find_by_port(requests, 0, notify)) != NULL)
+    while ((request = find_by_port(requests, 0, notify)) != NULL) {
+        mach_port_name_t name = request->key[BY_NAME];
+        bool of_name = request->id == MACH_NOTIFY_DEAD_NAME;
+        bool latest = find_by_name(requests, request->id, name, MACH_PORT_NULL) == request;
+        request_remove(requests, request);
+        if (of_name)
+            call_off(name, latest);
+    }
+    lock_drop(&requests->lock);
+}
+
+void requests_forget_no_senders(struct module_state *state, mach_port_name_t name)
+{
+    struct requests *requests = state->requests;
+    struct request *request;
+    if (is_empty(requests))
+        return;
+    lock_take(&requests->lock);
+    while ((request = find_by_name(requests, MACH_NOTIFY_NO_SENDERS, name, MACH_PORT_NULL)) != NULL)
         request_remove(requests, request);
     lock_drop(&requests->lock);
 }
 
-void requests_rename_port(struct module_state *state, mach_port_name_t from, mach_port_name_t to)
+static void request_rename(struct requests *requests, struct request *request, int by,
+                           mach_port_name_t to)
+{
+    chain_leave(request, by);
+    request->key[by] = to;
+    chain_enter(requests, request, by);
+}
+
+/* What was asked for of the receive right itself. */
+static void rename_no_senders(struct requests *requests, mach_port_name_t from, mach_port_name_t to)
+{
+    struct request *request;
+    while ((request = find_by_name(requests, MACH_NOTIFY_NO_SENDERS, from, MACH_PORT_NULL)) != NULL)
+        request_rename(requests, request, BY_NAME, to);
+}
+
+void requests_port_left(struct module_state *state, mach_port_name_t name)
+{
+    struct requests *requests = state->requests;
+    if (is_empty(requests))
+        return;
+    lock_take(&requests->lock);
+    rename_no_senders(requests, name, MACH_PORT_NULL);
+    lock_drop(&requests->lock);
+}
+
+void requests_rename(struct module_state *state, mach_port_name_t from, mach_port_name_t to)
 {
     struct requests *requests = state->requests;
     struct request *request;
     if (from == to || is_empty(requests))
         return;
     lock_take(&requests->lock);
-    while ((request = find_by_port(requests, 0, from)) != NULL) {
-        chain_leave(request, BY_PORT);
-        request->key[BY_PORT] = to;
-        chain_enter(requests, request, BY_PORT);
-    }
+    while ((request = find_by_port(requests, 0, from)) != NULL)
+        request_rename(requests, request, BY_PORT, to);
+    rename_no_senders(requests, from, to);
     lock_drop(&requests->lock);
 }
 

@@ -52,8 +52,10 @@ static void right_release_now(struct right *right, mach_port_name_t name)
     if (right_is_stale(right))
         return;
     /* Before another port can have the name. */
-    if (right->kind == RIGHT_RECEIVE)
+    if (right->kind == RIGHT_RECEIVE) {
         requests_forget_port(right->state, name);
+        requests_forget_no_senders(right->state, name);
+    }
     right_name_release(right->kind, name);
 }
 
@@ -116,13 +118,22 @@ int right_move_begin(struct right *right, mach_port_name_t *name)
     return 0;
 }
 
+/* The object has nothing any more; the name that it had. Nobody else changes a word that is MOVING
+ * but to ask for a release, which is now moot. */
+static mach_port_name_t move_out(struct right *right)
+{
+    mach_port_name_t name = word_name(atomic_exchange(&right->word, 0));
+    port_descriptor_drop(&right->descriptor, right->state);
+    return name;
+}
+
 void right_move_end(struct right *right)
 {
-    /* Nobody else changes a word that is MOVING but to ask for a release, which is now moot. */
-    uint64_t word = atomic_exchange(&right->word, 0);
-    if (right->kind == RIGHT_RECEIVE)
-        requests_forget_port(right->state, word_name(word));
-    port_descriptor_drop(&right->descriptor, right->state);
+    mach_port_name_t name = move_out(right);
+    if (right->kind == RIGHT_RECEIVE) {
+        requests_forget_port(right->state, name);
+        requests_port_left(right->state, name);
+    }
 }
 
 void right_move_give_back(struct right *right, mach_port_name_t name)
@@ -130,7 +141,7 @@ void right_move_give_back(struct right *right, mach_port_name_t name)
     uint64_t word = atomic_load(&right->word);
     uint64_t next;
     if (right->kind == RIGHT_RECEIVE)
-        requests_rename_port(right->state, word_name(word), name);
+        requests_rename(right->state, word_name(word), name);
     do {
         next = word & WORD_RELEASE ? 0 : WORD_OPEN | name;
     } while (!atomic_compare_exchange_weak(&right->word, &word, next));
@@ -176,23 +187,37 @@ int right_detach(struct right *right, mach_port_name_t *name)
     return 0;
 }
 
+void right_end(struct right *right)
+{
+    /* Nobody has the object any more: what has not ended by now never will. */
+    uint64_t word = atomic_exchange(&right->word, 0);
+    port_descriptor_drop(&right->descriptor, right->state);
+    if (word & (WORD_OPEN | WORD_MOVING | WORD_RELEASE))
+        right_release_now(right, word_name(word));
+}
+
 /* --- making and finding objects -------------------------------------------------------------- */
 
 static struct right *right_new(struct module_state *state, PyTypeObject *type, enum right_kind kind,
                                mach_port_name_t name)
 {
-    struct right *right = PyObject_New(struct right, type);
-    if (!right)
+    PyObject *members = kind == RIGHT_PORT_SET ? PyDict_New() : NULL;
+    if (kind == RIGHT_PORT_SET && !members)
         return NULL;
+    struct right *right = PyObject_New(struct right, type);
+    if (!right) {
+        Py_XDECREF(members);
+        return NULL;
+    }
     right->weak_references = NULL;
     right->state = state;
     right->generation = atomic_load_explicit(&state->generation, memory_order_relaxed);
     right->kind = kind;
     right->from_bootstrap = false;
     atomic_init(&right->is_to_queue, false);
-    right->members = NULL;
+    right->members = members;
     lock_init(&right->members_lock);
-    atomic_init(&right->members_most, 0);
+    atomic_init(&right->members_most, MEMBERS_TIDIED_AT);
     port_descriptor_init(&right->descriptor);
     atomic_init(&right->word, WORD_OPEN | name);
     atomic_init(&right->dropped, 0);
@@ -207,9 +232,11 @@ struct right *right_adopt(struct module_state *state, enum right_kind kind, mach
 
 struct right *right_steal(struct module_state *state, enum right_kind kind, mach_port_name_t name)
 {
-    /* What was asked for at an earlier port of that name does not come to this one. */
-    if (kind == RIGHT_RECEIVE)
+    /* What was asked for at an earlier port of that name, or of it, does not concern this one. */
+    if (kind == RIGHT_RECEIVE) {
         requests_forget_port(state, name);
+        requests_forget_no_senders(state, name);
+    }
     struct right *right = right_adopt(state, kind, name);
     if (!right)
         right_name_release(kind, name);
@@ -227,7 +254,7 @@ struct right *right_move_take(struct right *right)
     if (!taken)
         return NULL;
     taken->from_bootstrap = right->from_bootstrap;
-    right_move_end(right);
+    (void)move_out(right); /* the port stays, and what was asked for at it */
     return taken;
 }
 

@@ -19,6 +19,9 @@
 #include "port_descriptor.h"
 #include "state.h"
 
+/* The fewest members of a set among which closed ones are looked for. */
+#define MEMBERS_TIDIED_AT 16
+
 struct right {
     PyObject ob_base;
     PyObject *weak_references;
@@ -96,6 +99,8 @@ mach_port_name_t right_peek(struct right *right);
 
 /* Releases the right if the object still owns it; for close() and context managers. */
 void right_close(struct right *right);
+/* The same when the object is deallocated, whatever was under way with it. */
+void right_end(struct right *right);
 
 /* Releases one user reference, or the receive right, that no object owns. */
 void right_name_release(enum right_kind kind, mach_port_name_t name);

@@ -132,9 +132,7 @@ static void right_dealloc(PyObject *self)
     mach_port_name_t name = right_peek(right);
     if (right->kind == RIGHT_RECEIVE && name != MACH_PORT_NULL)
         receive_right_warn(right, name);
-    right_close(right);
-    /* One that fileno() made while another thread closed the object. */
-    port_descriptor_drop(&right->descriptor, right->state);
+    right_end(right);
     Py_XDECREF(right->members);
     PyObject_Free(self);
     Py_DECREF(type);

@@ -67,7 +67,8 @@ struct module_state {
     /* Bumped in the child of a fork: what carries an older number names nothing here. */
     _Atomic(uint32_t) generation;
     struct ledger ledger;
-    struct requests *requests; /* owned; see requests.c */
+    struct requests *requests;       /* owned; see requests.c */
+    struct module_state *forks_next; /* in forks.c's list */
     /* PySys_Audit; see audit.c. */
     int (*audit)(const char *event, const char *format, ...);
 };
@@ -91,6 +92,7 @@ struct module_state *state_of_type(PyTypeObject *type);
 
 /* Each subject adds its types, functions and constants to the module: 0, or -1 with an exception.
  */
+int forks_add(PyObject *module, struct module_state *state); /* when all else is there */
 int errors_add(PyObject *module, struct module_state *state);
 int rights_add(PyObject *module, struct module_state *state);
 int task_add(PyObject *module, struct module_state *state);
@@ -107,5 +109,8 @@ int sharing_add(PyObject *module, struct module_state *state);
 int ledger_add(PyObject *module, struct module_state *state);
 int audit_add(PyObject *module, struct module_state *state);
 int capi_add(PyObject *module, struct module_state *state);
+
+/* The module goes; it may not have got as far as forks_add(). */
+void forks_remove(struct module_state *state);
 
 #endif

@@ -18,6 +18,7 @@
 #include <mach/notify.h>
 
 #include "child_portServer.h"
+#include "message_parts.h"
 
 _Static_assert(sizeof(__Request__child_port_check_in_t) == SERVER_MESSAGE_SIZE,
                "a check-in does not fit its buffer");
@@ -74,7 +75,7 @@ static void notification_consume(union server_message *message, bool is_answer)
         const mach_dead_name_notification_t *notification = (const void *)message;
         (void)mach_port_deallocate(mach_task_self(), notification->not_port);
     }
-    mach_msg_destroy(&message->header);
+    message_destroy(&message->header);
 }
 
 enum verdict server_dispatch(struct server_call *call, union server_message *message,
@@ -97,6 +98,6 @@ enum verdict server_dispatch(struct server_call *call, union server_message *mes
         if (request->msgh_remote_port == MACH_PORT_NULL)
             return VERDICT_ACCEPTED;
     }
-    mach_msg_destroy(request);
+    message_destroy(request);
     return call->verdict;
 }

@@ -1,6 +1,7 @@
 /* A stranger for the tests: looks a service up by name and sends it what standard input says, one
- * message a line: "ID COMPLEX PORT_AT REPLY HEXBODY", HEXBODY "-" for none. PORT_AT is the offset
- * in the body where the name of a new port of this process goes, -1 for none; REPLY adds a
+ * message a line: "ID COMPLEX PORT_AT MEMORY REPLY HEXBODY", HEXBODY "-" for none. PORT_AT is the
+ * offset in the body where the name of a new port of this process goes, -1 for none; the first
+ * MEMORY descriptors are given the address and the size of a piece of its memory; REPLY adds a
  * send-once right as the reply port. Prints mach_msg's result for each. Its ports live until it
  * exits. */
 #include <stdint.h>
@@ -11,6 +12,7 @@
 #include <servers/bootstrap.h>
 
 #define BODY_MAX 4096
+#define MEMORY_SIZE (1 << 20)
 
 struct message {
     mach_msg_header_t header;
@@ -36,6 +38,20 @@ static mach_port_t port_new(void)
     return port;
 }
 
+static void memory_put(uint8_t *body, int count)
+{
+    static uint8_t memory[MEMORY_SIZE];
+    mach_msg_ool_descriptor_t piece;
+    uint8_t *at = body + sizeof(mach_msg_body_t);
+    memset(memory, 1, sizeof memory);
+    for (int i = 0; i < count; i++, at += sizeof piece) {
+        memcpy(&piece, at, sizeof piece);
+        piece.address = memory;
+        piece.size = sizeof memory;
+        memcpy(at, &piece, sizeof piece);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static struct message message;
@@ -44,14 +60,16 @@ int main(int argc, char **argv)
     if (argc != 2 || bootstrap_look_up(bootstrap_port, argv[1], &server) != KERN_SUCCESS)
         return 1;
     while (fgets(line, sizeof line, stdin)) {
-        int id, is_complex, port_at, reply;
-        if (sscanf(line, "%d %d %d %d %8192s", &id, &is_complex, &port_at, &reply, text) != 5)
+        int id, is_complex, port_at, memory, reply;
+        if (sscanf(line, "%d %d %d %d %d %8192s", &id, &is_complex, &port_at, &memory, &reply,
+                   text) != 6)
             return 2;
         size_t length = body_read(text, message.body);
         if (port_at >= 0) {
             mach_port_name_t port = port_new();
             memcpy(message.body + port_at, &port, sizeof port);
         }
+        memory_put(message.body, memory);
         message.header = (mach_msg_header_t){
             .msgh_bits =
                 MACH_MSGH_BITS(MACH_MSG_TYPE_COPY_SEND, reply ? MACH_MSG_TYPE_MAKE_SEND_ONCE : 0) |

@@ -152,12 +152,15 @@ class Stranger:
         message_id: int = 10011,
         is_complex: bool = True,
         port_at: int = -1,
+        memory: int = 0,
         reply: bool = False,
     ) -> int:
-        """One message; port_at: where in the body the stranger puts a port of its own."""
+        """One message; port_at: where in the body the stranger puts a port of its own; memory: how
+        many of its descriptors get a megabyte of the stranger's."""
         assert self._process.stdin and self._process.stdout
         text = body.hex() or "-"
-        self._process.stdin.write(f"{message_id} {int(is_complex)} {port_at} {int(reply)} {text}\n")
+        numbers = (message_id, int(is_complex), port_at, memory, int(reply))
+        self._process.stdin.write(f"{' '.join(map(str, numbers))} {text}\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
 

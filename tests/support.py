@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import struct
@@ -36,7 +37,7 @@ stand_ins: Callable[[], Iterable[int]] = tuple
 make test-macos-binary."""
 
 
-def received(port: cp.ReceiveRight, timeout: float = DEADLINE) -> cp.Message:
+def received(port: cp.ReceiveRight | cp.PortSet, timeout: float = DEADLINE) -> cp.Message:
     message = port.receive(timeout)
     assert isinstance(message, cp.Message)
     return message
@@ -158,3 +159,14 @@ def fill_queue(server: cp.SendRight) -> None:
     with suppress(cp.TimedOut):
         while True:
             cp.check_in(server, 0, None, timeout=0)
+
+
+def resident() -> int:
+    """Bytes of memory that this process has now."""
+    gc.collect()
+    if sys.platform != "linux":
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import fcntl
-import gc
 import os
 import socket
-import sys
 import threading
 import time
 
 import child_port as cp
 import pytest
 from faults import fork
-from support import DEADLINE, TOKEN, descriptors, read_invitation, running
+from support import DEADLINE, TOKEN, descriptors, read_invitation, resident, running
 
 HANDSHAKES = 10_000
 WARM_UP = 1000
@@ -21,17 +19,6 @@ MOST_GROWTH = 900_000
 """Bytes. 100 a handshake; one lost right object or message is more."""
 SANITIZED = "asan" in os.environ.get("LD_PRELOAD", "")
 """The address sanitizer keeps what was freed."""
-
-
-def resident() -> int:
-    """Bytes of memory that this process has now."""
-    gc.collect()
-    if sys.platform != "linux":
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 def after_warm_up(round_: object, before: tuple[int, int] | None) -> tuple[int, int] | None:

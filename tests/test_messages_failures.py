@@ -12,7 +12,7 @@ from pathlib import Path
 import child_port as cp
 import pytest
 from ext_support import COPY_SEND, Stranger, build_stranger, drain_references
-from support import DEADLINE, SOON, cancelled_soon, interrupted, received, running
+from support import DEADLINE, SOON, cancelled_soon, interrupted, received, resident, running
 
 MOVE_RECEIVE, MAKE_SEND, MAKE_SEND_ONCE = (
     cp.Disposition.MOVE_RECEIVE,
@@ -200,6 +200,29 @@ def test_forged_notifications_are_dropped_and_counted(
         assert received(port).id == 1
         assert port.dropped == 6
         assert drain_references(cp.SendRight, victim.detach()) == 1
+
+
+MEMORY_MESSAGES = 64  # of two megabytes each
+PHYSICAL_COPY, VIRTUAL_COPY = 0, 1
+
+
+@pytest.mark.parametrize("copy", [PHYSICAL_COPY, VIRTUAL_COPY])
+@pytest.mark.parametrize("how", ["accept", "receive", "a forged notification"])
+def test_memory_that_strangers_send_is_freed_whatever_they_call_it(
+    stranger: tuple[cp.ReceiveRight, Stranger], how: str, copy: int
+) -> None:
+    port, other = stranger
+    body = struct.pack("=I", 2) + 2 * struct.pack("=QBBBBI", 0, 0, copy, 0, 1, 0)
+    with cp.Server(port, token=1) as server:
+        before = resident()
+        for _ in range(MEMORY_MESSAGES):
+            assert other.send(body, message_id=72 if "forged" in how else 10011, memory=2) == 0
+            if how == "receive":
+                received(port).close()  # the first piece is the message's data
+                continue
+            with pytest.raises(cp.TimedOut):
+                server.accept(0) if how == "accept" else port.receive(0)
+        assert resident() - before < MEMORY_MESSAGES * 2**20 / 4
 
 
 def test_a_flood_of_forgeries_does_not_hold_the_deadline_up(

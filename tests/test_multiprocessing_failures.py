@@ -12,6 +12,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from multiprocessing.reduction import ForkingPickler
+from types import FrameType
 from typing import Any
 
 import child_port as cp
@@ -19,7 +21,7 @@ import pytest
 from child_port import _child_port as ext
 from child_port import sharing
 from sharing_support import METHODS, dumps, run, serve_once, start_what_is_made_once
-from support import DEADLINE
+from support import DEADLINE, received
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -287,3 +289,41 @@ ForkingPickler.dumps(cp.ReceiveRight())
         timeout=DEADLINE,
     )
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_an_interrupt_at_any_line_of_pickling_gives_the_right_back(port: cp.ReceiveRight) -> None:
+    lines, last = 0, 1
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal lines
+        if frame.f_code is sharing._Sharer.hold.__code__ and event == "line":
+            lines += 1
+            if lines == last:
+                raise KeyboardInterrupt
+        return trace
+
+    ForkingPickler.dumps(port.make_send())  # all is set up
+    once = port.make_send_once()
+    while not once.closed:
+        lines = 0
+        sys.settrace(trace)
+        try:
+            ForkingPickler.dumps(once)
+        except KeyboardInterrupt:
+            last += 1
+            once.notify_dead(None)  # it can be used
+        finally:
+            sys.settrace(None)
+    assert last > 5
+    again = sharing.take_back(once)
+    assert isinstance(again, cp.SendOnceRight)
+    again.send(b"x", timeout=DEADLINE)
+    assert received(port).data == b"x"
+    sharing.stop()
+
+
+def test_a_right_that_is_dropped_in_a_move_is_released(port: cp.ReceiveRight) -> None:
+    once = port.make_send_once()
+    ext._sharing_begin(once)
+    del once
+    assert isinstance(port.receive(DEADLINE), cp.SendOnce)

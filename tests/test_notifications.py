@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import suppress
+from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING
 
 import child_port as cp
 import pytest
-from child_port import _death
+from child_port import _death, sharing
 from ext_support import ask_behind_its_back, drain_references, fill_queue
-from support import DEADLINE, SOON, cancelled_soon, running
+from support import DEADLINE, SOON, cancelled_soon, python, received, running
 
 if TYPE_CHECKING:
     from conftest import StartChild
@@ -214,8 +217,125 @@ def test_a_port_that_is_moved_takes_no_request_along(
             (moved,) = message.rights
             assert isinstance(moved, cp.ReceiveRight)
             port.close()
-            assert is_dropped(moved)
-    assert drain_references(cp.DeadName, send.detach()) == 2
+            assert isinstance(moved.receive(DEADLINE), cp.SendOnce)
+            assert is_empty(moved)
+    assert drain_references(cp.DeadName, send.detach()) == 1
+
+
+def test_a_request_stays_with_a_port_that_is_taken_back_from_a_pickle(
+    port: cp.ReceiveRight, notify: cp.ReceiveRight
+) -> None:
+    with port.make_send() as send:
+        send.notify_dead(notify)
+        ForkingPickler.dumps(notify)
+        again = sharing.take_back(notify)
+        assert isinstance(again, cp.ReceiveRight)
+        with again:
+            port.close()
+            with again.receive(DEADLINE) as told:
+                assert isinstance(told, cp.Died)
+    sharing.stop()
+
+
+@pytest.mark.parametrize("first", ["the port dies", "the request is called off"])
+def test_a_request_whose_port_goes_leaves_no_reference(port: cp.ReceiveRight, first: str) -> None:
+    notify, send = cp.ReceiveRight(), port.make_send()
+    send.notify_dead(notify)
+    if first == "the port dies":
+        port.close()
+        assert send.dead
+    notify.close()
+    port.close()
+    assert drain_references(cp.DeadName, send.detach()) == 1
+
+
+def test_a_request_whose_port_goes_during_the_wait_leaves_no_reference() -> None:
+    for _ in range(50):
+        port, notify = cp.ReceiveRight(), cp.ReceiveRight()
+        send = port.make_send()
+        send.notify_dead(notify)
+
+        def wait(notify: cp.ReceiveRight = notify) -> None:
+            with suppress(cp.PortChanged, ValueError), notify.receive(DEADLINE):
+                pass
+
+        with running(wait):
+            port.close()
+            notify.close()
+        assert drain_references(cp.DeadName, send.detach()) == 1
+
+
+REUSE = """
+port, notify = cp.ReceiveRight(), cp.ReceiveRight()
+once = port.make_send_once()
+name = once.name
+once.notify_dead(notify)
+once.close()
+for _ in range(100_000):
+    again = cp.ReceiveRight()
+    if again.name == name:
+        break
+    again.close()
+else:
+    print("the name does not come back")
+    raise SystemExit
+later, send = cp.ReceiveRight(), again.make_send()
+send.notify_dead(later)
+with notify.receive(DEADLINE) as told:
+    assert isinstance(told, cp.PortDeleted) and told.name == name, told
+again.close()
+assert isinstance(later.receive(DEADLINE), cp.Died)
+for right in port, notify, later, send:
+    right.close()
+"""
+
+
+def test_a_right_that_is_gone_is_told_though_its_name_has_another_request() -> None:
+    done = subprocess.run(
+        python(REUSE), stdout=subprocess.PIPE, text=True, timeout=DEADLINE, check=True
+    )
+    if done.stdout:
+        pytest.skip(done.stdout)
+
+
+@pytest.mark.parametrize("sync", [-1, 2**32])
+def test_a_make_send_count_has_32_bits(
+    port: cp.ReceiveRight, notify: cp.ReceiveRight, sync: int
+) -> None:
+    with pytest.raises(OverflowError, match="sync must be between 0 and"):
+        port.notify_no_senders(notify, sync=sync)
+    port.notify_no_senders(notify, sync=2**32 - 1)
+    with port.make_send():
+        pass
+    assert isinstance(notify.receive(DEADLINE), cp.NoSenders)
+
+
+def test_what_was_asked_of_ports_that_are_gone_is_forgotten(notify: cp.ReceiveRight) -> None:
+    def ask(rounds: int) -> int:
+        for _ in range(rounds):
+            with cp.ReceiveRight() as port:
+                port.notify_no_senders(notify)
+            assert isinstance(notify.receive(DEADLINE), cp.SendOnce)
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        before = ask(100)
+        assert ask(2000) - before < 2000 * 20  # bytes: an entry takes more than that
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_port_that_has_moved_is_still_told_of(
+    port: cp.ReceiveRight, notify: cp.ReceiveRight
+) -> None:
+    sender = port.make_send()
+    port.notify_no_senders(notify)
+    with cp.ReceiveRight() as home, home.make_send() as here:
+        here.send(b"", [(port, cp.Disposition.MOVE_RECEIVE)], timeout=DEADLINE)
+        with received(home):
+            sender.close()
+            assert isinstance(notify.receive(DEADLINE), cp.NoSenders)
 
 
 def test_both_answers_are_believed_when_a_port_died_between_two_requests(

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import child_port as cp
 import pytest
-from support import DEADLINE, SOON, cancelled_soon
+from ext_support import fill_queue
+from support import DEADLINE, SOON, cancelled_soon, received
 
 
 @pytest.fixture
@@ -161,3 +162,41 @@ def test_a_set_cannot_be_sent(ports: cp.PortSet) -> None:
         pytest.raises(TypeError, match="PortSet"),
     ):
         cp.check_in(send, 0, ports)
+
+
+def test_a_set_that_native_code_had_for_a_while_works(members: list[cp.ReceiveRight]) -> None:
+    with cp.PortSet.adopt(cp.PortSet().detach()) as ports:
+        assert not ports.members
+        ports.add(members[0])
+        assert ports.members == (members[0],)
+        with members[0].make_send() as send:
+            send.send(b"x", timeout=DEADLINE)
+        assert received(ports).port is members[0]
+        ports.remove(members[0])
+
+
+@pytest.mark.parametrize("looked_at", [False, True])
+def test_a_port_whose_send_failed_is_in_no_set(
+    ports: cp.PortSet, members: list[cp.ReceiveRight], looked_at: bool
+) -> None:
+    member = members[0]
+    with cp.ReceiveRight(qlimit=1) as full, full.make_send() as server:
+        fill_queue(server)
+        with pytest.raises(cp.TimedOut):
+            server.send(b"", [(member, cp.Disposition.MOVE_RECEIVE)], timeout=0)
+    if looked_at:
+        assert member not in ports.members and set(ports.members) == set(members[1:])
+    with pytest.raises(cp.MachError, match="KERN_NOT_IN_SET"):
+        ports.remove(member)
+    ports.add(member)
+    with member.make_send() as send:
+        send.send(b"x", timeout=DEADLINE)
+    assert received(ports).port is member
+
+
+def test_a_closed_set_has_no_members(members: list[cp.ReceiveRight]) -> None:
+    ports = cp.PortSet()
+    ports.add(members[0])
+    ports.close()
+    with pytest.raises(ValueError, match="closed"):
+        ports.members  # noqa: B018

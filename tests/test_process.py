@@ -47,6 +47,65 @@ def test_a_forked_process_has_none_of_its_parents_rights() -> None:
         cp.check_in(right, 0, right, timeout=DEADLINE)
 
 
+FORKED_EARLY = """
+def early():
+    global mine
+    if act is not None:
+        act()
+
+act = mine = None
+os.register_at_fork(after_in_child=early)
+"""
+
+
+def test_what_runs_first_in_a_forked_process_has_none_of_its_parents_rights() -> None:
+    """Hooks that were registered before child_port was imported, and other threads' objects."""
+    program = (
+        "import os, threading\n"
+        + FORKED_EARLY
+        + """
+import child_port as cp
+
+def act():
+    global mine
+    assert port.closed and once.closed
+    mine = cp.ReceiveRight()
+    assert mine.name == port_name, "another name: the test shows nothing"
+    port.close()
+    once.close()
+    assert mine.make_send().closed is False
+
+own, kept, over = threading.local(), threading.Event(), threading.Event()
+
+def keep():
+    own.tasks = [cp.task_self() for _ in range(3)]
+    kept.set()
+    over.wait()
+
+thread = threading.Thread(target=keep)
+thread.start()
+kept.wait()
+port = cp.ReceiveRight()
+port_name, once = port.name, port.make_send_once()
+pid = os.fork()
+if pid == 0:
+    with mine, cp.task_self() as task:
+        assert cp.pid_for_task(task) == os.getpid()
+        assert len(cp.ledger()) >= 2
+    os._exit(0)
+status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+over.set()
+thread.join()
+port.close()
+raise SystemExit(status)
+"""
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=DEADLINE
+    )
+    assert done.returncode == 0 and not done.stderr, done.stderr
+
+
 def test_a_forked_process_makes_rights_of_its_own(service_name: str) -> None:
     def child() -> None:
         with cp.bootstrap.look_up(service_name) as to_server, cp.task_self() as task:

@@ -122,7 +122,8 @@ class _Held:
 
     def give_back(self) -> None:
         if self.moving:
-            _sharing_give_back(self.right)
+            with suppress(ValueError):  # an interrupt came before the move had begun
+                _sharing_give_back(self.right)
         else:
             self.right.close()
 
@@ -177,10 +178,17 @@ class _Sharer:
         end = _PickleEnd(key, self._pickled)
         right = source.copy() if isinstance(source, SendRight) else source
         held = _Held(source, right, lambda process: self._drop(key))
-        if held.moving:
-            _sharing_begin(source)
-        self._held[key] = held
-        return end
+        try:
+            self._held[key] = held
+            if held.moving:
+                _sharing_begin(source)
+            return end
+        except ValueError:  # closed, or in use: no move has begun
+            del self._held[key]
+            raise
+        except BaseException:  # an interrupt, whose traceback may keep `end` for long
+            self._pickled(key, failed=True)
+            raise
 
     def _pickled(self, key: int, failed: bool) -> None:
         """The pickling for which this key was made is over."""
