@@ -381,6 +381,21 @@ static kern_return_t serve(const struct sockaddr_un *address, int listener, mach
     return ok ? KERN_SUCCESS : BOOTSTRAP_NO_MEMORY;
 }
 
+/* Another process of this user's may have been stopped with the lock. */
+static bool lock_directory(int directory)
+{
+    const struct timespec moment = {.tv_nsec = 1000000};
+    ml_deadline deadline = ml_deadline_after(ANSWER_MS);
+    while (flock(directory, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EINTR && (errno != EWOULDBLOCK || ml_deadline_left(deadline) == 0)) {
+            ml_refused("flock of the directory of services", errno);
+            return false;
+        }
+        (void)nanosleep(&moment, NULL);
+    }
+    return true;
+}
+
 kern_return_t bootstrap_check_in(mach_port_t bp, const name_t service_name, mach_port_t *sp)
 {
     ML_UNCANCELLED;
@@ -393,11 +408,13 @@ kern_return_t bootstrap_check_in(mach_port_t bp, const name_t service_name, mach
     kern_return_t kr = locate(service_name, &address, &directory);
     if (kr != KERN_SUCCESS)
         return kr;
-    while (flock(directory, LOCK_EX) != 0 && errno == EINTR)
-        continue;
-    kr = listen_at(&address, &listener);
-    memcpy(path, address.sun_path, sizeof path);
-    sweep(directory, dirname(path));
+    if (lock_directory(directory)) {
+        kr = listen_at(&address, &listener);
+        memcpy(path, address.sun_path, sizeof path);
+        sweep(directory, dirname(path));
+    } else {
+        kr = BOOTSTRAP_NO_MEMORY;
+    }
     ml_close(directory); /* unlocks */
     if (kr != KERN_SUCCESS)
         return kr;
@@ -464,7 +481,7 @@ kern_return_t mach_linux_look_up_end(int fd, mach_port_t *sp)
         return MACH_RCV_TIMED_OUT;
     if (error != 0)
         return error == EMFILE || error == ENOMEM ? BOOTSTRAP_NO_MEMORY : BOOTSTRAP_UNKNOWN_SERVICE;
-    bool good = ml_packet_wire(&packet)->reply == ML_CARRY_SEND &&
+    bool good = packet.file < 0 && ml_packet_wire(&packet)->reply == ML_CARRY_SEND &&
                 ml_right_arrive(&packet, &next, ML_CARRY_SEND, &right);
     ml_packet_drop(&packet);
     if (!good)

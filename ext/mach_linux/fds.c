@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -86,7 +87,8 @@ bool ml_fd_is_seqpacket(int fd, uint64_t *cookie)
      * word: a race between threads costs a second check, nothing else. */
     static _Atomic uint64_t checked[64];
     int type = 0;
-    socklen_t len = sizeof *cookie;
+    struct sockaddr_un peer;
+    socklen_t len = sizeof *cookie, peer_len = sizeof peer;
 
     if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, cookie, &len) != 0)
         return false;
@@ -96,7 +98,30 @@ bool ml_fd_is_seqpacket(int fd, uint64_t *cookie)
     if (socket_domain(fd) != AF_UNIX || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 ||
         type != SOCK_SEQPACKET)
         return false;
+    /* One that listens or was never connected has no other end. Once connected it stays so. */
+    if (getpeername(fd, (struct sockaddr *)&peer, &peer_len) != 0)
+        return false;
     checked[*cookie % 64] = *cookie;
+    return true;
+}
+
+bool ml_fd_info(int fd, const char *field, int64_t *value)
+{
+    ML_UNCANCELLED;
+    char path[48], text[1024];
+    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+    int info = open(path, O_RDONLY | O_CLOEXEC);
+    if (info < 0)
+        return false;
+    ssize_t n = read(info, text, sizeof text - 1);
+    ml_close(info);
+    if (n <= 0)
+        return false;
+    text[n] = '\0';
+    const char *line = strstr(text, field);
+    if (line == NULL)
+        return false;
+    *value = strtoll(line + strlen(field), NULL, 10);
     return true;
 }
 

@@ -29,6 +29,9 @@ bool ml_fd_is_seqpacket(int fd, uint64_t *cookie);
 bool ml_fd_is_unix(int fd);
 /* Is fd a pipe? */
 bool ml_fd_is_pipe(int fd);
+/* The number behind `field`, "\nPid:" say, in what the kernel tells of fd (/proc/self/fdinfo).
+ * False if there is none, or no /proc. Asks no file system. */
+bool ml_fd_info(int fd, const char *field, int64_t *value);
 /* Has the other end of a socket or pipe gone? Asks the kernel, does not wait. */
 bool ml_fd_hung_up(int fd);
 

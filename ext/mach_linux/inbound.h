@@ -14,14 +14,16 @@
 
 #include <mach/mach.h>
 
+#include "message.h"
 #include "rights.h"
 
 #define ML_FEW_RIGHTS (ML_FDS_MAX + 1)
 
 struct ml_inbound {
     struct ml_packet packet;
-    unsigned dropped; /* before it, in this call */
-    bool unowned;     /* it came with descriptors, which are counted: see forks.h */
+    unsigned dropped;     /* before it, in this call */
+    ml_deadline patience; /* with more that is dropped, once the call should be over; 0: not yet */
+    bool unowned;         /* it came with descriptors, which are counted: see forks.h */
     uint32_t seqno;
     struct ml_receiver *receiver;     /* that it came to: a reference, until it is given up */
     struct ml_receiver_identity port; /* the same, as the message says it */

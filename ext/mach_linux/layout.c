@@ -57,6 +57,8 @@ static mach_msg_return_t measure(struct ml_outbound *out, const mach_msg_header_
     if (size < at)
         return MACH_SEND_MSG_TOO_SMALL;
     memcpy(&out->count, m + 1, sizeof out->count);
+    if (out->count > ML_DESCRIPTORS_MAX)
+        return MACH_SEND_TOO_LARGE;
     for (uint32_t i = 0; i < out->count; i++) {
         const uint8_t *d = (const uint8_t *)m + at;
         if (size - at < sizeof(mach_msg_type_descriptor_t))

@@ -16,18 +16,6 @@
 
 /* --- reading --------------------------------------------------------------------------------- */
 
-static bool read_all(int file, uint8_t *to, size_t size)
-{
-    ML_UNCANCELLED;
-    for (size_t at = 0; at < size;) {
-        ssize_t n = pread(file, to + at, size - at, (off_t)at);
-        if (n <= 0)
-            return false;
-        at += (size_t)n;
-    }
-    return true;
-}
-
 int ml_packet_open_file(struct ml_packet *packet)
 {
     int file = packet->fds[packet->n_fds - 1], seals = fcntl(file, F_GET_SEALS);
@@ -49,16 +37,16 @@ int ml_packet_load(struct ml_packet *packet)
     size_t size = (size_t)ml_packet_length_said(packet);
     int error = 0;
 
-    packet->heap = malloc(size);
-    if (packet->heap == NULL) {
-        ml_refused("malloc", ENOMEM);
-        return ENOMEM;
+    /* Not read: one that is then refused costs the sender more than us. It cannot shrink, so what
+     * is mapped stays; and what is written to it, names, is this process's alone. */
+    void *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, packet->file, 0);
+    if (bytes == MAP_FAILED) {
+        ml_refused("mmap", errno);
+        return errno == ENOMEM ? ENOMEM : EBADMSG;
     }
-    if (!read_all(packet->file, packet->heap, size))
-        return EBADMSG;
     ml_close(packet->file); /* which is sealed, and therefore the kernel's own */
     packet->file = -1;
-    packet->bytes = packet->heap;
+    packet->bytes = packet->mapped = bytes;
     packet->size = (uint32_t)size;
     wire.flags &= (uint8_t)~ML_WIRE_MEMFD;
     if (memcmp(packet->bytes, &wire, sizeof wire) != 0 ||

@@ -18,8 +18,6 @@
 #define ML_INLINE_RIGHTS 6u
 #define ML_INLINE_BYTES 512u
 #define ML_INLINE_PIECES 4u
-/* What Mach takes in one message. */
-#define ML_PORTS_MAX 16382u
 
 struct ml_outbound {
     struct ml_right destination, reply;

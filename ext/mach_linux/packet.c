@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "calls.h"
@@ -50,10 +51,17 @@ static uint8_t *scratch(void)
 
 /* --- reading -------------------------------------------------------------------------------- */
 
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 4
+#endif
+
+/* A socket that a peer made has whatever options he set. There is room for all that they add, two
+ * kinds of times and a security label: descriptors that did not fit would be closed by the kernel,
+ * in the middle of the call. */
 union control {
     struct cmsghdr align;
     char bytes[CMSG_SPACE(ML_FDS_MAX * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred)) +
-               CMSG_SPACE(64)];
+               CMSG_SPACE(sizeof(int)) + 2 * CMSG_SPACE(64) + CMSG_SPACE(4096)];
 };
 
 /* The control message behind c. (CMSG_NXTHDR of musl mixes signed with unsigned.) */
@@ -64,6 +72,15 @@ static struct cmsghdr *next_control(const struct msghdr *m, struct cmsghdr *c)
     if (next >= end || (size_t)(end - next) < sizeof *c)
         return NULL;
     return (struct cmsghdr *)(void *)next;
+}
+
+/* With SO_PASSPIDFD, since Linux 6.5, a descriptor of the sender's comes with each packet. */
+static void close_pidfd(const struct cmsghdr *c)
+{
+    int fd;
+    memcpy(&fd, CMSG_DATA(c), sizeof fd);
+    if (fd >= 0)
+        ml_close(fd);
 }
 
 /* Takes descriptors and credentials out of the control messages. False: there was none at all. */
@@ -84,6 +101,8 @@ static bool read_control(struct msghdr *m, struct ml_packet *packet)
         } else if (c->cmsg_type == SCM_CREDENTIALS &&
                    c->cmsg_len >= CMSG_LEN(sizeof packet->sender)) {
             memcpy(&packet->sender, CMSG_DATA(c), sizeof packet->sender);
+        } else if (c->cmsg_type == SCM_PIDFD && c->cmsg_len >= CMSG_LEN(sizeof(int))) {
+            close_pidfd(c);
         }
     }
     return any;
@@ -107,7 +126,7 @@ static struct msghdr room_for(struct room *room, uint8_t *buffer, uint32_t size)
 static void empty(struct ml_packet *packet, uint8_t *buffer)
 {
     packet->bytes = buffer;
-    packet->heap = NULL;
+    packet->mapped = packet->heap = NULL;
     packet->size = 0;
     packet->file = -1;
     packet->n_fds = 0;
@@ -135,7 +154,15 @@ static int understand(struct ml_packet *packet, struct msghdr *m, size_t got)
 
 static int receive_error(void)
 {
-    return errno == EWOULDBLOCK ? EAGAIN : errno == ECONNRESET ? EPIPE : errno;
+    switch (errno) {
+    case EWOULDBLOCK:
+        return EAGAIN;
+    case ECONNRESET:
+    case ENOTCONN:
+        return EPIPE;
+    default:
+        return errno;
+    }
 }
 
 int ml_packet_take(int fd, struct ml_packet *packet, uint8_t *buffer, uint32_t size)
@@ -250,6 +277,9 @@ void ml_packet_drop(struct ml_packet *packet)
     packet->chained = NULL;
     free(packet->heap);
     packet->heap = NULL;
+    if (packet->mapped != NULL)
+        (void)munmap(packet->mapped, packet->size);
+    packet->mapped = NULL;
     if (packet->file >= 0)
         ml_close(packet->file);
     packet->file = -1;
@@ -297,6 +327,7 @@ static bool check_header(const struct ml_packet *packet, uint32_t *n_fds)
 /* What a walk over the descriptors adds up. */
 struct sums {
     uint32_t n_fds;
+    uint32_t n_rights; /* in arrays, each of which costs the receiver a name's room */
     uint64_t extra;
 };
 
@@ -324,8 +355,10 @@ static bool check_array(const struct ml_packet *packet, uint32_t msgh_size, cons
     memcpy(&d, at, sizeof d);
     uint64_t from = sizeof(struct ml_wire) + msgh_size + sums->extra;
     sums->extra += ml_padded(d.count);
-    if (d.count > packet->size || from > packet->size - d.count)
+    if (d.count > ML_PORTS_MAX - sums->n_rights || d.count > packet->size ||
+        from > packet->size - d.count)
         return false;
+    sums->n_rights += d.count;
     for (uint32_t i = 0; i < d.count; i++) {
         uint8_t carry = packet->bytes[from + i];
         if (!carry_fits(carry, d.disposition))
@@ -344,6 +377,8 @@ static bool check_body(const struct ml_packet *packet, uint32_t msgh_size, struc
     if (msgh_size < at)
         return false;
     memcpy(&count, message + sizeof(mach_msg_header_t), sizeof count);
+    if (count > ML_DESCRIPTORS_MAX)
+        return false;
     for (uint32_t i = 0; i < count; i++) {
         const uint8_t *d = message + at;
         bool good = false;
@@ -379,7 +414,7 @@ bool ml_packet_check(const struct ml_packet *packet)
         return false;
     const struct ml_wire *wire = ml_packet_wire(packet);
     const mach_msg_header_t *h = ml_packet_header(packet);
-    struct sums sums = {0, 0};
+    struct sums sums = {0};
 
     if (wire->magic != ML_WIRE_MAGIC || wire->reserved != 0 ||
         (wire->flags & ~(ML_WIRE_KERNEL | ML_WIRE_CHAIN)) != 0 ||

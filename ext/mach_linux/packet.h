@@ -42,6 +42,10 @@ enum ml_carry {
 
 /* The most that a message may have inline, and out of line. */
 #define ML_EXTRA_MAX (1u << 30)
+/* The most rights that Mach takes in the arrays of a message, and the most descriptors that it may
+ * have here: with the names of more the receiver would keep other threads waiting. */
+#define ML_PORTS_MAX 16382u
+#define ML_DESCRIPTORS_MAX 65536u
 /* What a memory file must have: then nobody can change it under the receiver. */
 #define ML_SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
@@ -61,9 +65,10 @@ struct ml_wire {
 _Static_assert(sizeof(struct ml_wire) == 16, "the message must stay aligned behind it");
 
 struct ml_packet {
-    uint8_t
-        *bytes; /* struct ml_wire first; in the thread's scratch buffer, in `heap` or in a stash */
-    uint8_t *heap; /* owned: of a packet that came as a memory file; else NULL */
+    uint8_t *bytes; /* struct ml_wire first; in the thread's scratch buffer, one of the next two, or
+                       a stash */
+    uint8_t *mapped; /* owned: `size` bytes of the memory file that it came in; else NULL */
+    uint8_t *heap;   /* owned, of one that was put back and is long; else NULL */
     uint32_t size;
     int file;             /* owned: what it is in, if that is still to be read; else −1 */
     bool kernel;          /* made here, in Mach's kernel's place */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,27 +28,54 @@ int ml_pipe_create(int ends[2])
 /* Where tee(2) puts what it finds: nothing, unless the port has died. */
 static int aside[2] = {-1, -1};
 static pthread_once_t aside_once = PTHREAD_ONCE_INIT;
+static ino_t aside_inode; /* a program that closes all there is may have given its number away */
 
 static void aside_make(void)
 {
+    struct stat st;
     if (pipe2(aside, O_CLOEXEC | O_NONBLOCK) != 0)
         aside[0] = aside[1] = -1;
+    else if (fstat(aside[0], &st) == 0)
+        aside_inode = st.st_ino;
+}
+
+static bool aside_is_ours(int end)
+{
+    struct stat st;
+    return ml_fd_is_pipe(end) && fstat(end, &st) == 0 && st.st_ino == aside_inode;
 }
 
 static void aside_empty(void)
 {
     ML_UNCANCELLED;
     char bytes[64];
-    while (read(aside[0], bytes, sizeof bytes) > 0)
+    while (aside_is_ours(aside[0]) && read(aside[0], bytes, sizeof bytes) > 0)
         continue;
+}
+
+void ml_pipe_reset_in_child(void)
+{
+    for (int i = 0; i < 2; i++)
+        if (aside_is_ours(aside[i]))
+            ml_close(aside[i]);
+    aside[0] = aside[1] = -1;
+    aside_once = (pthread_once_t)PTHREAD_ONCE_INIT;
 }
 
 /* With more questions: where tee(2) is forbidden, where there was no descriptor for it, or none is
  * left because a daemon has closed all that it inherited. */
 static bool look_closely(int fd, bool *over)
 {
+    /* In this order: a file that a peer serves may let poll(2) wait. */
+    if (!ml_fd_is_pipe(fd) || (fcntl(fd, F_GETFL) & O_ACCMODE) == O_WRONLY)
+        return false;
     *over = ml_fd_hung_up(fd);
-    return ml_fd_is_pipe(fd) && (fcntl(fd, F_GETFL) & O_ACCMODE) != O_WRONLY;
+    return true;
+}
+
+bool ml_pipe_is_write_end(int fd)
+{
+    return ml_fd_is_pipe(fd) && (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
 }
 
 void ml_pipe_prepare(void)

@@ -143,14 +143,16 @@ static void slot_free(struct ml_receiver *r, uint32_t slot, bool over)
     if (r->epoll >= 0)
         (void)epoll_ctl(r->epoll, EPOLL_CTL_DEL, s->fd, NULL);
     if (!over)
-        ml_channel_end(s->fd); /* what lies behind the one message might close slowly */
+        ml_channel_end(s->fd,
+                       !s->foreign); /* what lies behind the one message might close slowly */
     ml_close(s->fd);
     *s = (struct ml_source){.fd = -1, .generation = s->generation + 1, .next_free = r->free_slot};
     r->free_slot = slot;
     r->n_sources--;
 }
 
-static bool add_source(struct ml_receiver *r, int fd, uint64_t *event, struct ml_garbage *g)
+static bool add_source(struct ml_receiver *r, int fd, bool foreign, uint64_t *event,
+                       struct ml_garbage *g)
 {
     uint32_t slot;
     bool ok = false;
@@ -160,6 +162,7 @@ static bool add_source(struct ml_receiver *r, int fd, uint64_t *event, struct ml
     if (slot_allocate(r, &slot)) {
         struct ml_source *s = &r->sources[slot];
         s->kind = ML_SOURCE_SEND_ONCE;
+        s->foreign = foreign;
         s->fd = fd;
         r->n_sources++;
         *event = source_event(r, slot);
@@ -170,6 +173,7 @@ static bool add_source(struct ml_receiver *r, int fd, uint64_t *event, struct ml
         if (!ok)
             slot_free(r, slot, false);
     } else {
+        ml_channel_end(fd, !foreign);
         ml_garbage_add(g, fd);
     }
     pthread_mutex_unlock(&r->lock);
@@ -190,7 +194,7 @@ bool ml_receiver_hears(struct ml_receiver *r, const struct ml_port *once)
 bool ml_receiver_add_source(struct ml_receiver *r, int fd, struct ml_garbage *g)
 {
     uint64_t event;
-    return add_source(r, fd, &event, g);
+    return add_source(r, fd, true, &event, g);
 }
 
 kern_return_t ml_receiver_make_send_once(struct ml_receiver *r, struct ml_port **out,
@@ -206,7 +210,7 @@ kern_return_t ml_receiver_make_send_once(struct ml_receiver *r, struct ml_port *
         ml_garbage_add(g, pair[1]);
         return KERN_RESOURCE_SHORTAGE;
     }
-    if (!add_source(r, pair[1], source, g)) {
+    if (!add_source(r, pair[1], false, source, g)) {
         ml_port_release(p, g);
         return KERN_RESOURCE_SHORTAGE;
     }
@@ -235,6 +239,8 @@ static int read_source(struct ml_receiver *r, uint32_t slot, struct ml_packet *p
     int error = ml_packet_read_only(r->sources[slot].fd, packet, &over);
     if (error == EAGAIN)
         return EAGAIN;
+    /* Of another's former channel a packet without content may look like the end: see reject.c. */
+    over = over && !r->sources[slot].foreign;
     /* A packet that was no message uses the right up as a message would. */
     slot_free(r, slot, over);
     if (error == EPIPE || error == EBADMSG)
@@ -247,6 +253,9 @@ static int read_channel(struct ml_receiver *r, struct ml_packet *packet)
 {
     int error = ml_packet_read(r->rx, packet);
     packet->via = MACH_MSG_TYPE_PORT_SEND;
+    /* The kernel has send-once rights. What looks like it here was sent for somebody who gave a
+     * port of this process's for one. */
+    packet->kernel = false;
     return error;
 }
 
@@ -339,7 +348,7 @@ static int stash_at(struct ml_stash **where, struct ml_packet *packet)
     memcpy(s->packet.bytes, packet->bytes, packet->size);
     s->next = *where;
     *where = s;
-    s->packet.heap = NULL;
+    s->packet.mapped = s->packet.heap = NULL;
     packet->n_fds = 0; /* they are the stash's now */
     packet->file = -1;
     packet->chained = NULL;
@@ -406,16 +415,25 @@ void ml_queue_close(struct ml_receiver *r, bool handed_on, struct ml_garbage *g)
         /* A child between fork and exec may hold duplicates, and a port must not outlive its
          * destruction by that: shut it down for all of them. Not if it goes on elsewhere. */
         if (!handed_on)
-            ml_channel_end(r->rx);
+            ml_channel_end(r->rx, !r->foreign);
         ml_garbage_add(g, r->rx);
         r->rx = -1;
     }
     if (!handed_on)
         for (uint32_t i = 0; i < r->n_slots; i++)
             if (r->sources[i].kind != ML_SOURCE_FREE)
-                ml_channel_end(r->sources[i].fd);
+                ml_channel_end(r->sources[i].fd, !r->sources[i].foreign);
     close_sources(r, g);
     drop_stash(r);
+    pthread_mutex_unlock(&r->lock);
+}
+
+void ml_queue_end_foreign(struct ml_receiver *r)
+{
+    pthread_mutex_lock(&r->lock);
+    for (uint32_t i = 0; i < r->n_slots; i++)
+        if (r->sources[i].kind != ML_SOURCE_FREE && r->sources[i].foreign)
+            ml_channel_end(r->sources[i].fd, false);
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -430,6 +448,7 @@ void ml_queue_move(struct ml_receiver *from, struct ml_receiver *to)
                 (void)epoll_ctl(from->epoll, EPOLL_CTL_DEL, from->sources[i].fd, NULL);
     }
     to->rx = from->rx;
+    to->foreign = from->foreign;
     to->stash = from->stash;
     to->sources = from->sources;
     to->n_slots = from->n_slots;

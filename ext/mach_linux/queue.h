@@ -30,6 +30,7 @@ enum ml_source_kind { ML_SOURCE_FREE, ML_SOURCE_SEND_ONCE };
 
 struct ml_source {
     enum ml_source_kind kind;
+    bool foreign; /* its receiving end was somebody else's before */
     int fd;
     uint32_t generation;
     uint32_t next_free;
@@ -51,11 +52,14 @@ void ml_receiver_unmake_send_once(struct ml_receiver *r, const struct ml_port *o
                                   uint64_t source);
 /* Does the send-once right lead to r? */
 bool ml_receiver_hears(struct ml_receiver *r, const struct ml_port *once);
-/* Listens on one more send-once channel; takes fd. */
+/* Listens on one more send-once channel, which moved here with the receive right; takes fd. */
 bool ml_receiver_add_source(struct ml_receiver *r, int fd, struct ml_garbage *g);
 /* Ends the waits and closes the queue; what it is made of is shut down for all who have duplicates,
  * unless it is `handed_on`. */
 void ml_queue_close(struct ml_receiver *r, bool handed_on, struct ml_garbage *g);
+/* Ends the sources that moved here with a receive right that is closed though it lives on: what is
+ * in them is nobody's. */
+void ml_queue_end_foreign(struct ml_receiver *r);
 /* Ends the waits in `from` and gives its queue to `to`, which has none. */
 void ml_queue_move(struct ml_receiver *from, struct ml_receiver *to);
 

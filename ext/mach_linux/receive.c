@@ -21,11 +21,13 @@
 #include "refusal.h"
 #include "sets.h"
 
-/* Packets that are no messages are dropped; so many of them end a receive that should not wait. So
- * do as many looks at members of a set that have nothing after all. A member that has so few has
- * had its turn: the others may have messages. */
+/* Packets that are no messages are dropped; so many of them, or so long, end a receive that should
+ * not wait: a message that was there in time may be behind them. So do as many looks at members of
+ * a set that have nothing after all. A member that has so few has had its turn: the others may have
+ * messages. */
 #define DROPS_MAX 1000u
 #define DROPS_A_TURN 32u
+#define PATIENCE_MS 100
 
 /* --- taking from a queue --------------------------------------------------------------------- */
 
@@ -175,20 +177,32 @@ static mach_msg_return_t wait_for_message(struct ml_receiver *r, mach_msg_option
     return wait_epoll(epoll, option, deadline);
 }
 
-/* From the port that the message is to come in by, which `in` has a reference to. */
+/* One more was dropped. Should the call be over, and has it looked for long enough? */
+static bool gives_up(struct ml_inbound *in, ml_deadline deadline)
+{
+    in->dropped++;
+    if (ml_deadline_left(deadline) != 0)
+        return false;
+    if (in->patience == 0)
+        in->patience = ml_deadline_after(PATIENCE_MS);
+    return in->dropped >= DROPS_MAX || ml_deadline_left(in->patience) == 0;
+}
+
+/* From the port that the message is to come in by, which `in` has a reference to. For a turn only:
+ * then it does not wait. */
 static mach_msg_return_t receive_from(struct ml_inbound *in, mach_msg_header_t *buffer,
                                       mach_msg_option_t option, mach_msg_size_t size,
-                                      ml_deadline deadline, unsigned drops_max)
+                                      ml_deadline deadline, bool turn)
 {
     struct ml_receiver *r = in->receiver;
     mach_msg_return_t result = MACH_MSG_SUCCESS;
-    for (const unsigned last = in->dropped + drops_max;;) {
+    for (const unsigned last = in->dropped + DROPS_A_TURN;;) {
         enum taken taken = take(r, option, size, in, &result);
         if (settle(taken, in, buffer, option, size, &result))
             return result;
         if (taken == EMPTY)
-            result = wait_for_message(r, option, deadline);
-        else if (++in->dropped >= last && ml_deadline_left(deadline) == 0)
+            result = wait_for_message(r, option, turn ? ML_AT_ONCE : deadline);
+        else if (gives_up(in, deadline) || (turn && in->dropped >= last))
             result = MACH_RCV_TIMED_OUT;
         if (result != MACH_MSG_SUCCESS)
             return result;
@@ -207,7 +221,7 @@ static mach_msg_return_t receive_from_set(struct ml_pset *set, struct ml_inbound
         ml_lock();
         in->port = ml_receiver_identify(in->receiver);
         ml_unlock();
-        mr = receive_from(in, buffer, option, size, ML_AT_ONCE, DROPS_A_TURN);
+        mr = receive_from(in, buffer, option, size, deadline, true);
         /* Another thread may have been quicker, or the member may just have gone; or it has no
          * senders left, which says nothing of the others. */
         if (mr != MACH_RCV_TIMED_OUT && mr != MACH_RCV_PORT_CHANGED && mr != MACH_RCV_PORT_DIED)
@@ -217,7 +231,7 @@ static mach_msg_return_t receive_from_set(struct ml_pset *set, struct ml_inbound
         ml_unlock();
         ml_garbage_flush(&g);
         in->receiver = NULL;
-        if (++in->dropped >= DROPS_MAX && ml_deadline_left(deadline) == 0)
+        if (gives_up(in, deadline))
             return MACH_RCV_TIMED_OUT;
     }
 }
@@ -234,6 +248,7 @@ mach_msg_return_t ml_receive(mach_msg_header_t *buffer, mach_msg_option_t option
         return MACH_RCV_INVALID_DATA;
     ml_refused_nothing();
     in.dropped = 0;
+    in.patience = 0;
     in.receiver = NULL;
     ml_lock();
     struct ml_entry *e = ml_entry_lookup(name);
@@ -250,7 +265,7 @@ mach_msg_return_t ml_receive(mach_msg_header_t *buffer, mach_msg_option_t option
         return MACH_RCV_INVALID_NAME;
 
     mr = set != NULL ? receive_from_set(set, &in, buffer, option, size, deadline)
-                     : receive_from(&in, buffer, option, size, deadline, DROPS_MAX);
+                     : receive_from(&in, buffer, option, size, deadline, false);
     if (in.receiver == NULL && set == NULL)
         return mr;
     ml_lock();

@@ -57,7 +57,8 @@ struct ml_receiver {
     bool alive;
     bool behind; /* a set does not watch `epoll` yet */
     int rx;
-    int epoll; /* −1 until needed */
+    bool foreign; /* rx was somebody else's before: he may have a duplicate */
+    int epoll;    /* −1 until needed */
     uint32_t seqno;
     struct ml_stash *stash;
     struct ml_source *sources;

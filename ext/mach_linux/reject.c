@@ -25,6 +25,27 @@ static bool shut(int fd)
     return shutdown(fd, SHUT_RD) == 0 || errno == ENOTCONN;
 }
 
+/* A read has found nothing more: is there nothing? Credentials tell a packet without content from
+ * the end; but whoever has a duplicate can turn them off, and then it is the kernel's count of
+ * descriptors that tells. */
+#define READS_WITHOUT_PROC 4096u
+static bool holds_nothing(int fd)
+{
+    int64_t n;
+    if (ml_fd_info(fd, "\nscm_fds:", &n))
+        return n == 0;
+    for (unsigned i = 0; i < READS_WITHOUT_PROC; i++) {
+        struct ml_packet packet;
+        uint8_t byte;
+        int error = ml_packet_read_raw(fd, &packet, &byte, sizeof byte);
+        if (error == 0)
+            ml_packet_drop(&packet);
+        if (error != EPIPE && error != EAGAIN)
+            return false;
+    }
+    return true;
+}
+
 bool ml_channel_quiet(int tx, uint64_t cookie)
 {
     /* Once closed it stays so. A slot is one atomic word, as in ml_fd_is_seqpacket(). */
@@ -43,7 +64,7 @@ bool ml_channel_quiet(int tx, uint64_t cookie)
         ml_packet_drop(&packet);
     /* A sender with the option on would be given an address at its first message. */
     (void)setsockopt(tx, SOL_SOCKET, SO_PASSCRED, &off, sizeof off);
-    if (error != EPIPE)
+    if (error != EPIPE || !holds_nothing(tx))
         return false;
     checked[cookie % 64] = cookie;
     return true;
@@ -96,39 +117,74 @@ static void pile_add(struct pile *pile, int fd)
 
 enum look { EMPTY, MORE, SLOW };
 
-/* Takes what is queued in a socket of which nobody can send any more, onto the pile: all of it, or
- * as much as makes it long. */
-static enum look draw(int fd, struct pile *pile)
-{
-    const int on = 1;
-    struct ml_packet packet;
-    uint8_t byte;
-    int error;
+#define DRAWS_MAX                                                                                  \
+    65536u /* packets, of which no socket with the kernel's usual limits holds more                \
+            */
 
-    /* Credentials tell a packet without content from the end. */
-    (void)setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
-    do {
-        error = ml_packet_take(fd, &packet, &byte, sizeof byte);
-        for (unsigned i = 0; i < packet.n_fds; i++)
-            pile_add(pile, packet.fds[i]);
+/* Takes what is queued in a socket of which nobody can send any more, onto the pile: all of it, or
+ * as much as makes it long. The socket is `ours` if nobody else has ever had a duplicate. */
+static enum look draw_all(int fd, bool ours, struct pile *pile)
+{
+    struct ml_packet packet;
+    uint8_t bytes[1024]; /* of a stream as many at once */
+
+    for (unsigned i = 0; i < DRAWS_MAX; i++) {
+        int error = ml_packet_take(fd, &packet, bytes, sizeof bytes);
+        bool over = error == EPIPE || error == EAGAIN;
+        for (unsigned k = 0; k < packet.n_fds; k++)
+            pile_add(pile, packet.fds[k]);
         if (pile->n >= PILE_SHORT && packet.n_fds != 0)
             return MORE;
-    } while (error == 0 || error == EBADMSG || error == EMFILE);
-    return error == EPIPE || error == EAGAIN ? EMPTY : SLOW;
+        if (over && (ours || holds_nothing(fd)))
+            return EMPTY;
+        if (!over && error != 0 && error != EBADMSG && error != EMFILE)
+            return SLOW;
+    }
+    return SLOW;
+}
+
+static enum look draw(int fd, bool ours, struct pile *pile)
+{
+    const int on = 1, off = 0;
+    /* Credentials tell a packet without content from the end. They stay off afterwards: it may be a
+     * duplicate of a sending end, which would be given an address with its next message. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
+    enum look look = draw_all(fd, ours, pile);
+    (void)setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &off, sizeof off);
+    return look;
+}
+
+/* The same of a socket that listens: its connections. */
+static enum look draw_connections(int listener, struct pile *pile)
+{
+    ML_UNCANCELLED;
+    for (;;) {
+        int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+            continue;
+        if (fd < 0)
+            return errno == EMFILE || errno == ENFILE ? SLOW : EMPTY;
+        pile_add(pile, fd);
+        if (pile->n >= PILE_SHORT)
+            return MORE;
+    }
 }
 
 /* Would closing fd take long? What was queued in it is on the pile then. */
 static enum look look_into(int fd, struct pile *pile)
 {
-    int type;
-    socklen_t len = sizeof type;
+    int listens = 0;
+    socklen_t len = sizeof listens;
     if (ml_fd_is_pipe(fd))
         return EMPTY;
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_SEQPACKET ||
-        !ml_fd_is_unix(fd))
+    if (!ml_fd_is_unix(fd))
         return SLOW;
     /* Whoever sent it could have done the same to it; and a port's sending end receives nothing. */
-    return shut(fd) ? draw(fd, pile) : SLOW;
+    if (!shut(fd))
+        return SLOW;
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens)
+        return draw_connections(fd, pile);
+    return draw(fd, false, pile);
 }
 
 /* Closes the next of the pile, or puts it under what was in it. −1, or the one that closes slowly.
@@ -250,8 +306,12 @@ static void close_elsewhere(const struct pile *pile)
     bool start = closers.threads < CLOSERS_MAX;
     closers.threads += start;
     pthread_mutex_unlock(&closers.lock);
-    if (start && !start_closer())
-        close_all(NULL); /* no thread was to be had: better late than never */
+    if (start && !start_closer()) {
+        /* No thread is to be had. Whoever comes next tries again. */
+        pthread_mutex_lock(&closers.lock);
+        closers.threads--;
+        pthread_mutex_unlock(&closers.lock);
+    }
 }
 
 /* So many the caller looks at itself. What an honest peer sends at once is less. */
@@ -282,21 +342,22 @@ void ml_close_untrusted(const int *fds, unsigned n)
         work_off(&pile);
 }
 
-void ml_channel_end(int fd)
+void ml_channel_end(int fd, bool ours)
 {
     enum look look = MORE;
     (void)shutdown(fd, SHUT_RDWR);
     while (look == MORE) {
         struct pile pile;
         pile_begin(&pile);
-        look = draw(fd, &pile);
+        look = draw(fd, ours, &pile);
         work_off(&pile);
     }
 }
 
 void ml_close_reset_in_child(void)
 {
+    /* What the parent's threads have not closed may take its time here, too: with the next that is
+     * refused. */
     closers.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    closers.threads = 1; /* this one, while it closes what the parent's threads have not */
-    close_all(NULL);
+    closers.threads = 0;
 }

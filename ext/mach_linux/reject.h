@@ -19,7 +19,8 @@ void ml_close_reset_in_child(void);
 /* Is this sending end, with that cookie, empty and closed to whoever has the other end? A port's
  * is: what lay in it would otherwise be closed by whoever releases the right. */
 bool ml_channel_quiet(int tx, uint64_t cookie);
-/* Ends a channel for all who hold it and destroys what is in its queue; the caller closes it. */
-void ml_channel_end(int fd);
+/* Ends a channel for all who hold it and destroys what is in its queue; the caller closes it. It is
+ * `ours` if this end has never been anybody else's, who might have kept a duplicate. */
+void ml_channel_end(int fd, bool ours);
 
 #endif

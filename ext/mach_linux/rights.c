@@ -301,6 +301,7 @@ static mach_port_name_t copyout_receive(struct ml_right *right, struct ml_garbag
     }
     if (p->receiver != NULL) {
         /* A sender kept a duplicate of a right that is ours: there is only one. */
+        ml_queue_end_foreign(r);
         ml_receiver_discard(r, true, g);
         ml_port_release(p, g);
         return MACH_PORT_NULL;
@@ -355,7 +356,7 @@ mach_port_name_t ml_copyout(struct ml_right *right, bool *full, struct ml_garbag
     }
     right->port = NULL;
     ml_right_close(right, g);
-    if (name == MACH_PORT_NULL)
+    if (name == MACH_PORT_NULL || right->incomplete)
         *full = true;
     return name;
 }
@@ -421,14 +422,19 @@ static bool arrive_receive(const int *fds, enum ml_carry carry, struct ml_right 
     if (!ml_fd_is_seqpacket(fds[0], &rx_cookie) || !is_sending_end(fds[1], &right->key) ||
         !ml_channel_matches(fds[1], fds[0]) || ml_channel_harden(fds[0]) != 0)
         return false;
+    /* When a port has died another socket can have its name. Nobody can send to such a port, and so
+     * it need not be the one of which there is a right here. */
+    if (ml_fd_hung_up(fds[1]))
+        right->key = rx_cookie;
     right->receiver = ml_receiver_adopt(-1, &g);
     if (right->receiver == NULL)
         return false;
     right->receiver->rx = fds[0];
+    right->receiver->foreign = true;
     right->fds[0] = fds[1];
     right->carry = ML_CARRY_RECEIVE;
     if (carry == ML_CARRY_RECEIVE_STATE)
-        ml_state_import(right->receiver, fds[2]);
+        right->incomplete = !ml_state_import(right->receiver, fds[2]);
     return true;
 }
 

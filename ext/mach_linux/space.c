@@ -15,6 +15,7 @@
 #include "sets.h"
 #include "notify.h"
 #include "refusal.h"
+#include "pipes.h"
 #include "reject.h"
 #include "space.h"
 #include "task.h"
@@ -337,14 +338,15 @@ void ml_entry_die(struct ml_entry *e, struct ml_garbage *g)
     uint32_t urefs = e->urefs;
     struct ml_port *p = ml_entry_unbind(e);
     p->dead = true;
-    ml_port_release(p, g);
+    /* The descriptor is closed after its watch has ended: who else has it would keep that going. */
     if (urefs == 0) {
         ml_notify_name_deleted(e, g);
         ml_entry_free(e);
-        return;
+    } else {
+        e->kind = ML_DEAD;
+        ml_notify_name_died(e, g);
     }
-    e->kind = ML_DEAD;
-    ml_notify_name_died(e, g);
+    ml_port_release(p, g);
 }
 
 void ml_entry_destroy(struct ml_entry *e, struct ml_garbage *g)
@@ -446,6 +448,7 @@ void ml_space_reset_in_child(void)
     ml_bootstrap_reset_in_child(&g);
     ml_watch_reset_in_child(&g);
     ml_close_reset_in_child();
+    ml_pipe_reset_in_child();
     ml_garbage_flush(&g);
     free(space.table);
     free(space.buckets);

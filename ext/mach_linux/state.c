@@ -12,6 +12,7 @@
 #include "calls.h"
 #include "chain.h"
 #include "memfile.h"
+#include "pipes.h"
 #include "queue.h"
 #include "refusal.h"
 #include "reject.h"
@@ -25,6 +26,7 @@
  * more does not move. */
 #define GENERATIONS_MAX 4096u
 #define SOURCES_MAX 16384u
+#define STASHED_MAX 65536u /* messages and their descriptors */
 
 enum piece_kind {
     PIECE_LIMITS = 1,
@@ -108,48 +110,46 @@ static int put_sources(int fd, const struct ml_receiver *r)
 }
 
 /* A message whose bytes are in a file, as it came from its sender or is now made. Takes the file.
- */
+ * It has room beside the descriptors: see put_stash(). */
 static int put_filed(int fd, struct ml_packet *packet, const int *fds, unsigned n_fds, int file)
 {
     uint8_t head[sizeof(struct ml_wire) + sizeof(mach_msg_header_t)];
     struct ml_packet headers = {.bytes = head, .size = sizeof head};
-    int all[ML_FDS_MAX], error = EINVAL;
+    int all[ML_FDS_MAX];
 
     memcpy(head, packet->bytes, sizeof head);
     ml_packet_wire(&headers)->flags |= ML_WIRE_MEMFD;
-    if (n_fds < ML_FDS_MAX) {
-        memcpy(all, fds, n_fds * sizeof *fds);
-        all[n_fds] = file;
-        error = put(fd, PIECE_STASH, packet->via, &headers, all, n_fds + 1);
-    }
+    memcpy(all, fds, n_fds * sizeof *fds);
+    all[n_fds] = file;
+    int error = put(fd, PIECE_STASH, packet->via, &headers, all, n_fds + 1);
     ml_close(file);
     return error;
 }
 
-/* A message that was put back, with its descriptors as it came with them. */
+static int put_filed_or_not(int fd, struct ml_packet *packet, const int *fds, unsigned n_fds)
+{
+    struct iovec bytes = {packet->bytes, packet->size};
+    if (packet->file < 0 && packet->size <= STASH_INLINE)
+        return put(fd, PIECE_STASH, packet->via, packet, fds, n_fds);
+    int file =
+        packet->file >= 0 ? fcntl(packet->file, F_DUPFD_CLOEXEC, 0) : ml_packet_file(&bytes, 1);
+    return file < 0 ? errno : put_filed(fd, packet, fds, n_fds, file);
+}
+
+/* A message that was put back, with its descriptors as it came with them; in a chain if there is to
+ * be a file besides, and they are all that a packet takes. */
 static int put_stash(int fd, struct ml_packet *packet)
 {
-    int chain = -1, error;
-    const int *fds = packet->fds;
-    unsigned n_fds = packet->n_fds;
-
-    if (packet->chained != NULL) {
-        chain = ml_chain_create(packet->chained, packet->n_fds);
-        if (chain < 0)
-            return errno;
-        fds = &chain;
-        n_fds = 1;
-    }
-    if (packet->file >= 0 || packet->size > STASH_INLINE) {
-        struct iovec bytes = {packet->bytes, packet->size};
-        int file =
-            packet->file >= 0 ? fcntl(packet->file, F_DUPFD_CLOEXEC, 0) : ml_packet_file(&bytes, 1);
-        error = file < 0 ? errno : put_filed(fd, packet, fds, n_fds, file);
-    } else {
-        error = put(fd, PIECE_STASH, packet->via, packet, fds, n_fds);
-    }
-    if (chain >= 0)
-        ml_close(chain);
+    const uint8_t flags = ml_packet_wire(packet)->flags;
+    if (packet->chained == NULL && packet->n_fds < ML_FDS_MAX)
+        return put_filed_or_not(fd, packet, packet->fds, packet->n_fds);
+    int chain = ml_chain_create(ml_packet_fds(packet), packet->n_fds);
+    if (chain < 0)
+        return errno;
+    ml_packet_wire(packet)->flags |= ML_WIRE_CHAIN;
+    int error = put_filed_or_not(fd, packet, &chain, 1);
+    ml_packet_wire(packet)->flags = flags;
+    ml_close(chain);
     return error;
 }
 
@@ -188,7 +188,7 @@ int ml_state_export(struct ml_receiver *r)
 static void take_generation(struct ml_receiver *r, struct ml_packet *piece, struct ml_garbage *g)
 {
     for (unsigned i = 0; i < piece->n_fds; i++)
-        if (r->n_generations < GENERATIONS_MAX && ml_fd_is_pipe(piece->fds[i])) {
+        if (r->n_generations < GENERATIONS_MAX && ml_pipe_is_write_end(piece->fds[i])) {
             (void)ml_receiver_add_generation(r, piece->fds[i], g);
             piece->fds[i] = -1;
         }
@@ -206,75 +206,77 @@ static void take_sources(struct ml_receiver *r, struct ml_packet *piece, struct 
 }
 
 /* Who sent a stashed message cannot be proven any more: it arrives from nobody. */
-static void take_stash(struct ml_receiver *r, struct ml_packet *piece, uint32_t via)
+static int take_stash(struct ml_receiver *r, struct ml_packet *piece, uint32_t via,
+                      unsigned *stashed)
 {
     piece->bytes += sizeof(struct piece);
     piece->size -= (uint32_t)sizeof(struct piece);
     piece->via = via == MACH_MSG_TYPE_PORT_SEND_ONCE ? via : MACH_MSG_TYPE_PORT_SEND;
     piece->sender = (struct ucred){.pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1};
-    if (ml_packet_examine(piece) == 0)
-        (void)ml_receiver_stash_last(r, piece);
+    int error = ml_packet_examine(piece);
+    if (error != 0)
+        return error == EBADMSG ? 0 : error;
+    *stashed += 1 + piece->n_fds;
+    return *stashed <= STASHED_MAX ? ml_receiver_stash_last(r, piece) : 0;
 }
 
 /* The send-once right of a request. */
 static void take_request(struct ml_port **request, struct ml_packet *piece, struct ml_garbage *g)
 {
     uint64_t cookie;
-    if (*request == NULL && piece->n_fds == 1 && ml_fd_is_seqpacket(piece->fds[0], &cookie)) {
+    if (*request == NULL && piece->n_fds == 1 && ml_fd_is_seqpacket(piece->fds[0], &cookie) &&
+        ml_channel_quiet(piece->fds[0], cookie)) {
         *request = ml_port_adopt(ML_SEND_ONCE, piece->fds[0], -1, cookie, g);
         piece->fds[0] = -1;
     }
 }
 
-static bool take_piece(struct ml_receiver *r, int fd, uint8_t *buffer, struct ml_garbage *g)
+/* 0; EPIPE or EBADMSG at the end; EMFILE or ENOMEM if something is lost. */
+static int take_piece(struct ml_receiver *r, int fd, uint8_t *buffer, unsigned *stashed,
+                      struct ml_garbage *g)
 {
     struct ml_packet packet;
     struct piece piece;
+    int error = ml_packet_read_raw(fd, &packet, buffer, ML_PACKET_MAX);
 
-    if (ml_packet_read_raw(fd, &packet, buffer, ML_PACKET_MAX) != 0)
-        return false;
+    if (error != 0)
+        return error;
     memset(&piece, 0, sizeof piece);
     if (packet.size >= sizeof piece)
         memcpy(&piece, packet.bytes, sizeof piece);
-    if (piece.magic == PIECE_MAGIC) {
-        switch (piece.kind) {
-        case PIECE_LIMITS:
-            if (piece.value <= MACH_PORT_QLIMIT_MAX)
-                r->limits.mpl_qlimit = piece.value;
-            break;
-        case PIECE_GENERATION:
-            take_generation(r, &packet, g);
-            break;
-        case PIECE_SOURCES:
-            take_sources(r, &packet, g);
-            break;
-        case PIECE_STASH:
-            take_stash(r, &packet, piece.value);
-            break;
-        case PIECE_NO_SENDERS:
-            take_request(&r->no_senders, &packet, g);
-            break;
-        case PIECE_PORT_DESTROYED:
-            take_request(&r->port_destroyed, &packet, g);
-            break;
-        default:
-            break;
-        }
-    }
+    if (piece.magic != PIECE_MAGIC)
+        error = EBADMSG;
+    else if (piece.kind == PIECE_LIMITS && piece.value <= MACH_PORT_QLIMIT_MAX)
+        r->limits.mpl_qlimit = piece.value;
+    else if (piece.kind == PIECE_GENERATION)
+        take_generation(r, &packet, g);
+    else if (piece.kind == PIECE_SOURCES)
+        take_sources(r, &packet, g);
+    else if (piece.kind == PIECE_STASH)
+        error = take_stash(r, &packet, piece.value, stashed);
+    else if (piece.kind == PIECE_NO_SENDERS)
+        take_request(&r->no_senders, &packet, g);
+    else if (piece.kind == PIECE_PORT_DESTROYED)
+        take_request(&r->port_destroyed, &packet, g);
     ml_packet_drop(&packet);
-    return piece.magic == PIECE_MAGIC;
+    return error;
 }
 
-void ml_state_import(struct ml_receiver *r, int fd)
+bool ml_state_import(struct ml_receiver *r, int fd)
 {
     struct ml_garbage g = {0};
     uint64_t cookie;
+    unsigned stashed = 0;
+    int error = 0;
     uint8_t *buffer = malloc(ML_PACKET_MAX);
 
-    if (buffer != NULL && ml_fd_is_seqpacket(fd, &cookie))
-        for (unsigned i = 0; i < PIECES_MAX && take_piece(r, fd, buffer, &g); i++)
-            continue;
+    if (buffer == NULL)
+        error = ENOMEM;
+    else if (ml_fd_is_seqpacket(fd, &cookie))
+        for (unsigned i = 0; i < PIECES_MAX && error == 0; i++)
+            error = take_piece(r, fd, buffer, &stashed, &g);
     free(buffer);
     ml_close_untrusted(&fd, 1);
     ml_garbage_flush(&g);
+    return error != EMFILE && error != ENOMEM;
 }

@@ -15,7 +15,8 @@ bool ml_state_needed(const struct ml_receiver *r);
 /* A socket from which r's state can be read; the caller owns it. r keeps its own. −1 and errno. */
 int ml_state_export(struct ml_receiver *r);
 /* Reads what another process exported; takes fd. What is malformed is left out: a peer can only
- * spoil a right that it had in its own hands. */
-void ml_state_import(struct ml_receiver *r, int fd);
+ * spoil a right that it had in its own hands. False: something is lost for want of descriptors or
+ * memory. */
+bool ml_state_import(struct ml_receiver *r, int fd);
 
 #endif

@@ -16,6 +16,7 @@
 #include <mach/mach.h>
 
 #include "calls.h"
+#include "fds.h"
 #include "refusal.h"
 #include "space.h"
 #include "task.h"
@@ -25,27 +26,6 @@
 #endif
 #define P_PIDFD 3 /* an enumerator, which older C libraries lack */
 #define PIDFS_MAGIC 0x50494446
-
-/* Reads the line "Pid:\t<n>" of a pidfd's fdinfo; false when fd is no pidfd. */
-static bool read_fdinfo(int fd, pid_t *pid)
-{
-    ML_UNCANCELLED;
-    char path[48], text[1024];
-    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
-    int info = open(path, O_RDONLY | O_CLOEXEC);
-    if (info < 0)
-        return false;
-    ssize_t n = read(info, text, sizeof text - 1);
-    ml_close(info);
-    if (n <= 0)
-        return false;
-    text[n] = '\0';
-    const char *line = strstr(text, "\nPid:");
-    if (line == NULL)
-        return false;
-    *pid = (pid_t)strtol(line + 5, NULL, 10);
-    return true;
-}
 
 /* Asked of the kernel alone. Whatever asks a file system can block in one that a peer serves. */
 static bool is_pidfd(int fd)
@@ -58,7 +38,7 @@ bool ml_task_identify(int fd, uint64_t *key)
 {
     struct statfs fs;
     struct stat st;
-    pid_t pid;
+    int64_t pid;
 
     if (!is_pidfd(fd) || fstatfs(fd, &fs) != 0)
         return false;
@@ -70,9 +50,9 @@ bool ml_task_identify(int fd, uint64_t *key)
     }
     /* Before Linux 6.9 all pidfds share one inode. The number identifies the process as long as it
      * has one, and no dead task is looked up by it. */
-    if (!read_fdinfo(fd, &pid))
+    if (!ml_fd_info(fd, "\nPid:", &pid))
         return false; /* no pidfd, or there is no /proc */
-    *key = (uint64_t)(uint32_t)pid;
+    *key = (uint32_t)pid;
     return true;
 }
 
@@ -99,8 +79,8 @@ bool ml_task_exited(int pidfd)
 
 pid_t ml_task_pid(int pidfd)
 {
-    pid_t pid;
-    return read_fdinfo(pidfd, &pid) && pid > 0 ? pid : -1;
+    int64_t pid;
+    return ml_fd_info(pidfd, "\nPid:", &pid) && pid > 0 ? (pid_t)pid : -1;
 }
 
 /* --- Apple's API ----------------------------------------------------------------------------- */

@@ -94,6 +94,8 @@ static void undo_receive(struct ml_right *right, struct ml_garbage *g)
     }
     if (e == NULL)
         right->port->dead = true;
+    if (e != NULL)
+        ml_queue_end_foreign(r);
     ml_receiver_discard(r, e != NULL, g); /* a forger's is not the only one */
 }
 

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -231,6 +232,84 @@ CASE(files_that_are_not_what_their_headers_say_are_dropped)
     p.wire.flags = 0;
     put_in_file(fd, p, sizeof p, ML_SEALS);
     IS(take_id(port), 1);
+}
+
+CASE(a_file_that_is_refused_is_not_read)
+{
+    enum { LARGE = 1 << 26, TIMES = 500 };
+    struct plain p = plain_packet(1);
+    mach_msg_header_t *m = malloc(LARGE + MAX_TRAILER_SIZE);
+    mach_port_t port = make_port();
+    int fd = sending_end(port), file = memfd_create("packet", MFD_ALLOW_SEALING);
+    NEED(m != NULL);
+    p.header.msgh_size = LARGE;
+    p.wire.reserved = 1; /* which it should not be */
+    NEED(file >= 0 && pwrite(file, &p, sizeof p, 0) == sizeof p);
+    NEED(fallocate(file, 0, 0, (off_t)sizeof p.wire + LARGE) == 0);
+    NEED(fcntl(file, F_ADD_SEALS, ML_SEALS) == 0);
+    p.wire.flags = ML_WIRE_MEMFD;
+    long before = most_memory();
+    for (int i = 1; i <= TIMES; i++) {
+        put(fd, &p, sizeof p, &file, 1);
+        if (i % 50 == 0)
+            IS_CODE(mach_msg(m, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, LARGE + MAX_TRAILER_SIZE, port,
+                             NOW, 0),
+                    MACH_RCV_TIMED_OUT);
+    }
+    IS_TRUE(most_memory() - before < LARGE / 1024 / 4);
+    free(m);
+}
+
+CASE(an_array_has_no_more_rights_than_mach_takes)
+{
+    enum { MOST = 16382 };
+    struct {
+        struct ml_wire wire;
+        mach_msg_header_t header;
+        mach_msg_body_t body;
+        mach_msg_ool_ports_descriptor_t array;
+        uint8_t kinds[MOST + 6]; /* all NULL */
+    } p;
+    struct letter letter;
+    mach_port_t port = make_port();
+    int fd = sending_end(port);
+    for (uint32_t count = MOST; count <= MOST + 1; count++) {
+        const uint32_t extra = (uint32_t)ml_padded(count);
+        memset(&p, 0, sizeof p);
+        p.wire = (struct ml_wire){.magic = ML_WIRE_MAGIC, .extra = extra};
+        p.header.msgh_bits = MACH_MSGH_BITS_COMPLEX;
+        p.header.msgh_size = offsetof(__typeof__(p), kinds) - sizeof p.wire;
+        p.body.msgh_descriptor_count = 1;
+        p.array.count = count;
+        p.array.disposition = MACH_MSG_TYPE_PORT_SEND;
+        p.array.copy = MACH_MSG_VIRTUAL_COPY;
+        p.array.type = MACH_MSG_OOL_PORTS_DESCRIPTOR;
+        put(fd, &p, offsetof(__typeof__(p), kinds) + extra, NULL, 0);
+        IS_CODE(letter_receive(&letter, port, 0, NOW),
+                count == MOST ? MACH_MSG_SUCCESS : MACH_RCV_TIMED_OUT);
+    }
+}
+
+/* --- closing elsewhere ----------------------------------------------------------------------- */
+
+CASE(sockets_of_any_kind_with_what_closes_slowly_hold_nobody)
+{
+    enum { MANY = 20 };
+    const int types[] = {SOCK_DGRAM, SOCK_STREAM};
+    struct plain p = plain_packet(1);
+    mach_port_t port = make_port();
+    int to = sending_end(port), before = open_descriptors();
+    for (int i = 0; i < MANY; i++) {
+        int pair[2];
+        NEED(socketpair(AF_UNIX, types[i % 2], 0, pair) == 0);
+        put_lingering(pair[0]);
+        close(pair[0]);
+        put(to, &p, sizeof p, &pair[1], 1);
+        close(pair[1]);
+        IS(is_empty(port), 1);
+    }
+    while (open_descriptors() > before + MANY) /* the other ends of the connections stay */
+        usleep(1000);
 }
 
 /* --- floods ---------------------------------------------------------------------------------- */

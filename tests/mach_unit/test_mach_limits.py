@@ -31,6 +31,8 @@ SOURCES = {
     "pipes": ["pipes.c", "refuse.c"],
     "cancel": ["cancel.c"],
     "services": ["services.c"],
+    "options": ["options.c", "-Wl,--wrap=setsockopt"],
+    "arrivals": ["arrivals.c"],
     "within": ["within.c", *(f"-Wl,--wrap={name}" for name in WRAPPED)],
 }
 
