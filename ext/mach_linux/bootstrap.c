@@ -469,7 +469,7 @@ kern_return_t mach_linux_look_up_begin(const char *service_name, int *fd)
 
 kern_return_t mach_linux_look_up_end(int fd, mach_port_t *sp)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
     struct ml_packet packet;
     struct ml_right right;
     unsigned next = 0;

@@ -27,17 +27,6 @@
 #define SO_NETNS_COOKIE 71
 #endif
 
-void ml_garbage_add(struct ml_garbage *g, int fd)
-{
-    if (fd < 0)
-        return;
-    if (g->n == ML_GARBAGE_MAX)
-        ml_garbage_flush(g);
-    if (g->n == 0)
-        ml_unowned_begin();
-    g->fds[g->n++] = fd;
-}
-
 /* A right's two descriptors are often neighbours, which takes one call instead of two. */
 static bool close_both(const int *fds)
 {
@@ -48,10 +37,8 @@ static bool close_both(const int *fds)
     return !refused;
 }
 
-void ml_garbage_flush(struct ml_garbage *g)
+void ml_garbage_close(struct ml_garbage *g)
 {
-    if (g->n == 0)
-        return;
     for (unsigned i = 0; i < g->n; i++) {
         if (i + 1 < g->n && close_both(g->fds + i))
             i++;

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "forks.h"
+
 #define ML_GARBAGE_MAX 32
 
 struct ml_garbage {
@@ -18,10 +20,30 @@ struct ml_garbage {
     int fds[ML_GARBAGE_MAX];
 };
 
-/* Takes fd (−1 is ignored). A full list is closed on the spot: slower under a lock, never wrong. */
-void ml_garbage_add(struct ml_garbage *g, int fd);
+/* An empty list. What is not in it need not be set, and on every message's way is not. */
+#define ML_GARBAGE(name)                                                                           \
+    struct ml_garbage name;                                                                        \
+    (name).n = 0
+
+/* Closes all of a list that is not empty. */
+void ml_garbage_close(struct ml_garbage *g);
 /* Closes what was added; the list is empty afterwards. */
-void ml_garbage_flush(struct ml_garbage *g);
+static inline void ml_garbage_flush(struct ml_garbage *g)
+{
+    if (g->n != 0)
+        ml_garbage_close(g);
+}
+/* Takes fd (−1 is ignored). A full list is closed on the spot: slower under a lock, never wrong. */
+static inline void ml_garbage_add(struct ml_garbage *g, int fd)
+{
+    if (fd < 0)
+        return;
+    if (g->n == ML_GARBAGE_MAX)
+        ml_garbage_close(g);
+    if (g->n == 0)
+        ml_unowned_begin();
+    g->fds[g->n++] = fd;
+}
 
 /* Is fd a connected Unix SEQPACKET socket? Fills *cookie with the kernel's identity of it. */
 bool ml_fd_is_seqpacket(int fd, uint64_t *cookie);

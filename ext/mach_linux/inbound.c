@@ -16,22 +16,23 @@
 static void put_trailer(uint8_t *at, uint32_t size, const struct ml_inbound *in)
 {
     const struct ml_packet *packet = &in->packet;
+    const uint32_t uid = packet->sender.uid, gid = packet->sender.gid;
+    const uint32_t pid = (uint32_t)packet->sender.pid;
+    const security_token_t kernel = {{0, 1}}, sender = {{uid, gid}};
+    const audit_token_t nobody = {{0}}, token = {{UINT32_MAX, uid, gid, uid, gid, pid, 0, 0}};
     mach_msg_mac_trailer_t t;
-    memset(&t, 0, sizeof t);
     t.msgh_trailer_type = MACH_MSG_TRAILER_FORMAT_0;
     t.msgh_trailer_size = size;
     t.msgh_seqno = in->seqno;
+    t.msgh_sender = packet->kernel ? kernel : sender;
+    t.msgh_audit = packet->kernel ? nobody : token;
     t.msgh_context = in->port.context;
-    if (packet->kernel) {
-        t.msgh_sender.val[1] = 1;
-    } else {
-        uint32_t uid = packet->sender.uid, gid = packet->sender.gid;
-        t.msgh_sender.val[0] = uid;
-        t.msgh_sender.val[1] = gid;
-        uint32_t token[8] = {UINT32_MAX, uid, gid, uid, gid, (uint32_t)packet->sender.pid, 0, 0};
-        memcpy(t.msgh_audit.val, token, sizeof token);
-    }
-    memcpy(at, &t, size);
+    t.msgh_ad = 0;
+    t.msgh_labels.sender = MACH_PORT_NULL;
+    if (size == sizeof(mach_msg_audit_trailer_t)) /* most often, and then a few instructions */
+        memcpy(at, &t, sizeof(mach_msg_audit_trailer_t));
+    else
+        memcpy(at, &t, size);
 }
 
 /* --- the rights that came -------------------------------------------------------------------- */
@@ -240,7 +241,7 @@ static void name_descriptor(struct ml_inbound *in, uint8_t *at, const uint8_t **
  * there was no room for some of it. */
 static bool name_rights(struct ml_inbound *in)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
     mach_msg_header_t *h = ml_packet_header(&in->packet);
     const uint8_t *extra = (const uint8_t *)h + h->msgh_size;
     uint8_t *at = first_descriptor(h);

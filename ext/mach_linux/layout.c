@@ -57,8 +57,6 @@ static mach_msg_return_t measure(struct ml_outbound *out, const mach_msg_header_
     if (size < at)
         return MACH_SEND_MSG_TOO_SMALL;
     memcpy(&out->count, m + 1, sizeof out->count);
-    if (out->count > ML_DESCRIPTORS_MAX)
-        return MACH_SEND_TOO_LARGE;
     for (uint32_t i = 0; i < out->count; i++) {
         const uint8_t *d = (const uint8_t *)m + at;
         if (size - at < sizeof(mach_msg_type_descriptor_t))
@@ -67,6 +65,8 @@ static mach_msg_return_t measure(struct ml_outbound *out, const mach_msg_header_
             return MACH_SEND_INVALID_TYPE;
         if (size - at < ml_descriptor_size(d))
             return MACH_SEND_MSG_TOO_SMALL;
+        if (i == ML_DESCRIPTORS_MAX)
+            return MACH_SEND_TOO_LARGE;
         mach_msg_return_t mr = measure_one(out, d);
         if (mr != MACH_MSG_SUCCESS)
             return mr;

@@ -42,7 +42,7 @@ static kern_return_t name_receive(mach_port_name_t *name, struct ml_garbage *g)
 static kern_return_t name_set(mach_port_name_t *name)
 {
     struct ml_pset *set;
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
     kern_return_t kr = ml_set_create(&set);
     if (kr != KERN_SUCCESS)
         return kr;
@@ -71,7 +71,7 @@ static kern_return_t name_dead(mach_port_name_t *name)
 
 kern_return_t mach_port_allocate(ipc_space_t task, mach_port_right_t right, mach_port_name_t *name)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
     kern_return_t kr = KERN_INVALID_VALUE;
 
     if (!ml_is_task_self(task))
@@ -91,7 +91,7 @@ kern_return_t mach_port_allocate(ipc_space_t task, mach_port_right_t right, mach
 kern_return_t mach_port_construct(ipc_space_t task, mach_port_options_t *options,
                                   mach_port_context_t context, mach_port_name_t *name)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
 
     if (!ml_is_task_self(task))
         return MACH_SEND_INVALID_DEST;
@@ -144,7 +144,7 @@ static mach_port_type_t entry_type(const struct ml_entry *e)
 
 kern_return_t mach_port_type(ipc_space_t task, mach_port_name_t name, mach_port_type_t *type)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
     kern_return_t kr = KERN_INVALID_NAME;
 
     if (!ml_is_task_self(task))
@@ -168,7 +168,7 @@ kern_return_t mach_port_type(ipc_space_t task, mach_port_name_t name, mach_port_
 kern_return_t mach_port_get_refs(ipc_space_t task, mach_port_name_t name, mach_port_right_t right,
                                  mach_port_urefs_t *refs)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
 
     if (!ml_is_task_self(task))
         return MACH_SEND_INVALID_DEST;
@@ -201,7 +201,7 @@ static struct ml_entry *lookup_to_drop(mach_port_name_t name, struct ml_garbage 
 
 kern_return_t mach_port_deallocate(ipc_space_t task, mach_port_name_t name)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
     kern_return_t kr = KERN_SUCCESS;
 
     if (!ml_is_task_self(task))
@@ -274,7 +274,7 @@ static kern_return_t mod_entry(struct ml_entry *e, mach_port_right_t right, mach
 kern_return_t mach_port_mod_refs(ipc_space_t task, mach_port_name_t name, mach_port_right_t right,
                                  mach_port_delta_t delta)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
 
     if (!ml_is_task_self(task))
         return MACH_SEND_INVALID_DEST;
@@ -294,7 +294,7 @@ kern_return_t mach_port_mod_refs(ipc_space_t task, mach_port_name_t name, mach_p
 
 kern_return_t mach_port_destroy(ipc_space_t task, mach_port_name_t name)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
 
     if (!ml_is_task_self(task))
         return MACH_SEND_INVALID_DEST;
@@ -327,7 +327,7 @@ static kern_return_t destruct(struct ml_entry *e, mach_port_delta_t srdelta,
 kern_return_t mach_port_destruct(ipc_space_t task, mach_port_name_t name, mach_port_delta_t srdelta,
                                  mach_port_context_t guard)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
 
     if (!ml_is_task_self(task))
         return MACH_SEND_INVALID_DEST;
@@ -396,7 +396,7 @@ static kern_return_t insert_at(mach_port_name_t name, struct ml_right *right, st
 kern_return_t mach_port_insert_right(ipc_space_t task, mach_port_name_t name, mach_port_t poly,
                                      mach_msg_type_name_t polyPoly)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
     struct ml_right right;
 
     if (!ml_is_task_self(task))
@@ -424,7 +424,7 @@ kern_return_t mach_port_extract_right(ipc_space_t task, mach_port_name_t name,
                                       mach_msg_type_name_t msgt_name, mach_port_t *poly,
                                       mach_msg_type_name_t *polyPoly)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
     struct ml_right right;
     bool full = false;
 

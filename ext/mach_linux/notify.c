@@ -152,7 +152,7 @@ static bool has_senders(struct ml_port *p, struct ml_garbage *g)
     if ((e == NULL || e->urefs == 0) && p->live >= 0 && p->refs <= 2) {
         /* Our own share from when the right was elsewhere. Closed now, not with the garbage: its
          * hang-up is what is looked for. */
-        struct ml_garbage now = {0};
+        ML_GARBAGE(now);
         ml_garbage_add(&now, p->live);
         p->live = -1;
         ml_garbage_flush(&now);
@@ -379,7 +379,7 @@ kern_return_t mach_port_request_notification(ipc_space_t task, mach_port_name_t 
                                              mach_port_t notify, mach_msg_type_name_t notifyPoly,
                                              mach_port_t *previous)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
     struct ml_port *once, *before = NULL;
     bool full = false;
 

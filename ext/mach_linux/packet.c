@@ -269,7 +269,7 @@ int ml_packet_read_only(int fd, struct ml_packet *packet, bool *over)
     return settle(packet, take_only(fd, packet, buffer, over));
 }
 
-void ml_packet_drop(struct ml_packet *packet)
+void ml_packet_release(struct ml_packet *packet)
 {
     ml_close_untrusted(ml_packet_fds(packet), packet->n_fds);
     packet->n_fds = 0;

@@ -153,8 +153,15 @@ bool ml_packet_check(const struct ml_packet *packet);
 /* Sends iov with fds; 0 or errno. Never waits, never raises SIGPIPE. */
 int ml_packet_write(int fd, const struct iovec *iov, unsigned n_iov, const int *fds,
                     unsigned n_fds);
-/* Closes the descriptors that are left in it, and frees its memory. */
-void ml_packet_drop(struct ml_packet *packet);
+/* Closes the descriptors that are left in it, and frees its memory. Of a message that was delivered
+ * neither is left, mostly. */
+void ml_packet_release(struct ml_packet *packet);
+static inline void ml_packet_drop(struct ml_packet *packet)
+{
+    if (packet->n_fds != 0 || packet->file >= 0 || packet->chained != NULL ||
+        packet->heap != NULL || packet->mapped != NULL)
+        ml_packet_release(packet);
+}
 /* Copies a packet that was set aside into the thread's scratch buffer, with its descriptors. On
  * failure it is dropped. */
 bool ml_packet_unstash(struct ml_packet *packet, struct ml_packet *aside);

@@ -424,7 +424,10 @@ void ml_queue_close(struct ml_receiver *r, bool handed_on, struct ml_garbage *g)
             if (r->sources[i].kind != ML_SOURCE_FREE)
                 ml_channel_end(r->sources[i].fd, !r->sources[i].foreign);
     close_sources(r, g);
-    drop_stash(r);
+    if (handed_on) /* duplicates of its descriptors went along: the rights in it live on, too */
+        ml_queue_abandon_stash(r, g);
+    else
+        drop_stash(r);
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -434,6 +437,7 @@ void ml_queue_end_foreign(struct ml_receiver *r)
     for (uint32_t i = 0; i < r->n_slots; i++)
         if (r->sources[i].kind != ML_SOURCE_FREE && r->sources[i].foreign)
             ml_channel_end(r->sources[i].fd, false);
+    drop_stash(r);
     pthread_mutex_unlock(&r->lock);
 }
 

@@ -213,7 +213,7 @@ static mach_msg_return_t receive_from_set(struct ml_pset *set, struct ml_inbound
                                           mach_msg_header_t *buffer, mach_msg_option_t option,
                                           mach_msg_size_t size, ml_deadline deadline)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
     for (;;) {
         mach_msg_return_t mr = ml_set_wait(set, option, deadline, &in->receiver);
         if (mr != MACH_MSG_SUCCESS)
@@ -239,7 +239,7 @@ static mach_msg_return_t receive_from_set(struct ml_pset *set, struct ml_inbound
 mach_msg_return_t ml_receive(mach_msg_header_t *buffer, mach_msg_option_t option,
                              mach_msg_size_t size, mach_port_name_t name, ml_deadline deadline)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
     struct ml_inbound in;
     struct ml_pset *set = NULL;
     mach_msg_return_t mr;

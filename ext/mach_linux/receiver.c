@@ -38,7 +38,7 @@ struct ml_receiver *ml_receiver_adopt(int rx, struct ml_garbage *g)
 
 kern_return_t ml_receiver_create(struct ml_port **out)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
     kern_return_t kr = KERN_RESOURCE_SHORTAGE;
     uint64_t cookie;
     int pair[2];
@@ -204,7 +204,7 @@ void ml_receiver_prune(struct ml_receiver *r, struct ml_garbage *g)
 
 struct ml_live *ml_receiver_live(struct ml_receiver *r)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
     int ends[2];
 
     if (r->live == NULL) {
@@ -231,7 +231,7 @@ struct ml_live *ml_receiver_live(struct ml_receiver *r)
 void ml_receiver_forget_live(struct ml_receiver *r)
 {
     /* Now, not with the garbage: the hang-up is what is looked for. */
-    struct ml_garbage now = {0};
+    ML_GARBAGE(now);
     if (r->live != NULL)
         ml_live_release(r->live, &now);
     r->live = NULL;
@@ -240,7 +240,7 @@ void ml_receiver_forget_live(struct ml_receiver *r)
 
 bool ml_receiver_has_remote_senders(struct ml_receiver *r)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
     ml_receiver_forget_live(r);
     if (r->no_senders != NULL)
         ml_notify_look_for_senders(r->port, &g); /* a pipe's end may be known here first */

@@ -416,7 +416,7 @@ static bool is_sending_end(int fd, uint64_t *cookie)
 
 static bool arrive_receive(const int *fds, enum ml_carry carry, struct ml_right *right)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
     uint64_t rx_cookie;
 
     if (!ml_fd_is_seqpacket(fds[0], &rx_cookie) || !is_sending_end(fds[1], &right->key) ||
@@ -483,7 +483,7 @@ bool ml_right_arrive(struct ml_packet *packet, unsigned *next, enum ml_carry car
 
 void ml_right_reject(struct ml_right *right)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
     ml_lock();
     ml_right_destroy(right, &g);
     ml_unlock();

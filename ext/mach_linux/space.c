@@ -383,7 +383,7 @@ void ml_entry_destroy(struct ml_entry *e, struct ml_garbage *g)
  * descriptor for it the name is kept free, and each later use tries again. */
 static void space_begin(void)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
     struct ml_entry *e;
     uint64_t key;
 
@@ -428,7 +428,7 @@ void ml_unlock(void)
  * never shut down: they are the parent's ports. */
 void ml_space_reset_in_child(void)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
 
     space.mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     ml_outbound_abandon(&g);

@@ -206,7 +206,7 @@ static kern_return_t special_name(const struct special *s, mach_port_name_t *nam
 
 kern_return_t task_get_special_port(task_inspect_t task, int which_port, mach_port_t *special_port)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
 
     *special_port = MACH_PORT_NULL;
     if (!ml_is_task_self(task))
@@ -223,7 +223,7 @@ kern_return_t task_get_special_port(task_inspect_t task, int which_port, mach_po
 
 kern_return_t task_set_special_port(task_t task, int which_port, mach_port_t special_port)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
     struct special fresh;
 
     if (!ml_is_task_self(task))
@@ -243,7 +243,7 @@ kern_return_t task_set_special_port(task_t task, int which_port, mach_port_t spe
 kern_return_t mach_ports_register(task_t target_task, mach_port_array_t init_port_set,
                                   mach_msg_type_number_t init_port_setCnt)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
     struct special fresh[REGISTERED];
     kern_return_t kr = KERN_SUCCESS;
 
@@ -267,7 +267,7 @@ kern_return_t mach_ports_register(task_t target_task, mach_port_array_t init_por
 kern_return_t mach_ports_lookup(task_t target_task, mach_port_array_t *init_port_set,
                                 mach_msg_type_number_t *init_port_setCnt)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
     kern_return_t kr = KERN_SUCCESS;
 
     if (!ml_is_task_self(target_task))

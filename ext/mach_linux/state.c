@@ -264,7 +264,7 @@ static int take_piece(struct ml_receiver *r, int fd, uint8_t *buffer, unsigned *
 
 bool ml_state_import(struct ml_receiver *r, int fd)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
     uint64_t cookie;
     unsigned stashed = 0;
     int error = 0;

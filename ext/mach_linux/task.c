@@ -94,7 +94,7 @@ mach_port_t(mach_task_self)(void)
 
 kern_return_t pid_for_task(mach_port_name_t task, int *pid)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
     int fd = -1;
 
     *pid = -1;

@@ -44,7 +44,7 @@ static int target_open(mach_port_name_t name, struct target *t, kern_return_t *k
 /* Gives the references up. Is what was waited for still there? */
 static bool target_close(struct target *t)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
     bool alive = true;
     ml_lock();
     if (t->set != NULL) {

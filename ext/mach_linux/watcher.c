@@ -40,7 +40,7 @@ static void pause_a_little(void)
 
 static void handle(uint64_t id)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
     uint32_t slot = (uint32_t)id;
     ml_lock();
     if (slot < watcher.n) {
@@ -89,7 +89,7 @@ static bool start_thread(int epoll)
 
 static bool start(void)
 {
-    struct ml_garbage g = {0};
+    ML_GARBAGE(g);
     if (watcher.started)
         return true;
     int epoll = epoll_create1(EPOLL_CLOEXEC);

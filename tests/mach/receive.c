@@ -139,6 +139,8 @@ CASE(a_message_that_was_too_large_moves_with_its_port)
     IS(letter.ports[0].name, carried);
     IS(type_of(carried), MACH_PORT_TYPE_SEND_RECEIVE);
     IS(take_id(port), 8);
+    IS_OK(post(carried, COPY_SEND, 9)); /* what was in it lives */
+    IS(take_id(carried), 9);
 }
 
 CASE(a_message_that_was_too_large_dies_with_its_port)
