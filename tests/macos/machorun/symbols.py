@@ -21,8 +21,8 @@ BSM = "/usr/lib/libbsm.0.dylib"
 # They touch no errno and take no number or structure that differs between the two systems.
 SAME_IN_BOTH = frozenset(
     [
-        *("dlclose", "dlsym", "getpid", "memcmp", "memcpy", "memmove", "memset"),
-        *("snprintf", "strlen", "strncmp"),
+        *("bsearch", "dlclose", "dlsym", "getpid", "memcmp", "memcpy", "memmove", "memset"),
+        *("qsort", "snprintf", "strlen", "strncmp"),
     ]
 )
 _MACH_NAMES = re.compile(
