@@ -57,14 +57,14 @@ bool ml_receiver_add_source(struct ml_receiver *r, int fd, struct ml_garbage *g)
 /* Ends the waits and closes the queue; what it is made of is shut down for all who have duplicates,
  * unless it is `handed_on`. */
 void ml_queue_close(struct ml_receiver *r, bool handed_on, struct ml_garbage *g);
-/* Ends the sources that moved here with a receive right that is closed though it lives on, and drops
- * what was put back: what is in them is nobody's. */
+/* Ends the sources that moved here with a receive right that is closed though it lives on, and
+ * drops what was put back: what is in them is nobody's. */
 void ml_queue_end_foreign(struct ml_receiver *r);
 /* Ends the waits in `from` and gives its queue to `to`, which has none. */
 void ml_queue_move(struct ml_receiver *from, struct ml_receiver *to);
 
-/* Rights in messages that were put back are somebody else's, another process's by now or in a forked
- * child the parent's: closed here, and nothing else. */
+/* Rights in messages that were put back are somebody else's, another process's by now or in a
+ * forked child the parent's: closed here, and nothing else. */
 void ml_queue_abandon_stash(struct ml_receiver *r, struct ml_garbage *g);
 
 /* r->lock is held. */
