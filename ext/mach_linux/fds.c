@@ -68,6 +68,13 @@ bool ml_fd_is_unix(int fd)
     return socket_domain(fd) == AF_UNIX;
 }
 
+uint64_t ml_fd_cookie(int fd)
+{
+    uint64_t cookie;
+    socklen_t len = sizeof cookie;
+    return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) == 0 ? cookie : 0;
+}
+
 bool ml_fd_is_seqpacket(int fd, uint64_t *cookie)
 {
     /* A cookie is never reused, so what was checked once stays checked. Each slot is one atomic

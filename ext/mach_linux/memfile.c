@@ -23,7 +23,8 @@ int ml_packet_open_file(struct ml_packet *packet)
 
     if (packet->size != sizeof(struct ml_wire) + sizeof(mach_msg_header_t) || seals < 0 ||
         (seals & ML_SEALS) != ML_SEALS || fstat(file, &st) != 0 || st.st_size == 0 ||
-        (uint64_t)st.st_size != ml_packet_length_said(packet) || st.st_blocks * 512 < st.st_size)
+        (uint64_t)st.st_size != ml_packet_length_said(packet) ||
+        lseek(file, 0, SEEK_HOLE) != st.st_size)
         return EBADMSG;
     packet->file = file;
     packet->n_fds--;
@@ -41,8 +42,9 @@ int ml_packet_load(struct ml_packet *packet)
      * is mapped stays; and what is written to it, names, is this process's alone. */
     void *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, packet->file, 0);
     if (bytes == MAP_FAILED) {
-        ml_refused("mmap", errno);
-        return errno == ENOMEM ? ENOMEM : EBADMSG;
+        int failed = errno;
+        ml_refused("mmap", failed);
+        return failed == EACCES || failed == ENODEV || failed == EPERM ? EBADMSG : ENOMEM;
     }
     ml_close(packet->file); /* which is sealed, and therefore the kernel's own */
     packet->file = -1;

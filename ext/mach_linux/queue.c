@@ -399,6 +399,19 @@ static void drop_stash(struct ml_receiver *r)
     }
 }
 
+/* The same, of messages that go on elsewhere with duplicates of their descriptors. */
+static void share_stash(struct ml_receiver *r)
+{
+    while (r->stash != NULL) {
+        struct ml_stash *s = r->stash;
+        r->stash = s->next;
+        ml_close_shared(ml_packet_fds(&s->packet), s->packet.n_fds);
+        s->packet.n_fds = 0;
+        ml_packet_drop(&s->packet);
+        free(s);
+    }
+}
+
 /* Ends the receiver for the threads that wait in it. */
 static void end_waits(struct ml_receiver *r)
 {
@@ -425,7 +438,7 @@ void ml_queue_close(struct ml_receiver *r, bool handed_on, struct ml_garbage *g)
                 ml_channel_end(r->sources[i].fd, !r->sources[i].foreign);
     close_sources(r, g);
     if (handed_on) /* duplicates of its descriptors went along: the rights in it live on, too */
-        ml_queue_abandon_stash(r, g);
+        share_stash(r);
     else
         drop_stash(r);
     pthread_mutex_unlock(&r->lock);

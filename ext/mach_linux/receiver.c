@@ -120,6 +120,7 @@ struct ml_receiver *ml_receiver_take(struct ml_port *p, struct ml_garbage *g)
     if (r == NULL)
         return NULL;
     ml_sets_leave(old);
+    p->rx_cookie = ml_fd_cookie(old->rx);
     if (p->service)
         ml_bootstrap_port_left(p);
     r->limits = old->limits;

@@ -25,46 +25,78 @@ static bool shut(int fd)
     return shutdown(fd, SHUT_RD) == 0 || errno == ENOTCONN;
 }
 
-/* A read has found nothing more: is there nothing? Credentials tell a packet without content from
- * the end; but whoever has a duplicate can turn them off, and then it is the kernel's count of
- * descriptors that tells. */
-#define READS_WITHOUT_PROC 4096u
-static bool holds_nothing(int fd)
+/* A read has found nothing more: is there nothing? With credentials a packet without content does
+ * not look like the end. But whoever has a duplicate can turn them off meanwhile. */
+
+/* By the kernel's count of the descriptors in the queue. Asking takes as long as ten other calls.
+ */
+static bool counts_none(int fd, bool *known)
 {
-    int64_t n;
-    if (ml_fd_info(fd, "\nscm_fds:", &n))
-        return n == 0;
-    for (unsigned i = 0; i < READS_WITHOUT_PROC; i++) {
-        struct ml_packet packet;
-        uint8_t byte;
-        int error = ml_packet_read_raw(fd, &packet, &byte, sizeof byte);
-        if (error == 0)
-            ml_packet_drop(&packet);
-        if (error != EPIPE && error != EAGAIN)
+    int64_t n = 0;
+    *known = ml_fd_info(fd, "\nscm_fds:", &n);
+    return *known && n == 0;
+}
+
+/* Are credentials still on? To be fooled so many times in a row they would have to be turned off
+ * and on again around each of as many reads. */
+#define ROUNDS 4u
+static bool still_on(int fd)
+{
+    int on = 0;
+    socklen_t len = sizeof on;
+    return getsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, &len) == 0 && on != 0;
+}
+
+static bool reads_nothing(int tx)
+{
+    struct ml_packet packet;
+    uint8_t byte;
+    int error = ml_packet_read_raw(tx, &packet, &byte, sizeof byte);
+    if (error == 0)
+        ml_packet_drop(&packet);
+    return error == EPIPE;
+}
+
+/* The same without taking anything. There is no place for credentials or descriptors: that there
+ * are some is said all the same. */
+static bool shows_nothing(int tx)
+{
+    uint8_t byte;
+    struct iovec iov = {&byte, sizeof byte};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    return ml_recvmsg(tx, &m, MSG_PEEK | MSG_DONTWAIT) == 0 && (m.msg_flags & MSG_CTRUNC) == 0;
+}
+
+static bool is_empty(int tx, bool for_good)
+{
+    bool known = false;
+    if (!reads_nothing(tx))
+        return false;
+    if (for_good && counts_none(tx, &known))
+        return true;
+    if (known)
+        return false;
+    for (unsigned i = 0; i < ROUNDS; i++)
+        if (!shows_nothing(tx) || !still_on(tx))
             return false;
-    }
     return true;
 }
 
-bool ml_channel_quiet(int tx, uint64_t cookie)
+bool ml_channel_quiet(int tx, uint64_t cookie, bool for_good)
 {
     /* Once closed it stays so. A slot is one atomic word, as in ml_fd_is_seqpacket(). */
     static _Atomic uint64_t checked[64];
     const int on = 1, off = 0;
-    struct ml_packet packet;
-    uint8_t byte;
 
     if (checked[cookie % 64] == cookie)
         return true;
     if (!shut(tx))
         return false;
     (void)setsockopt(tx, SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
-    int error = ml_packet_read_raw(tx, &packet, &byte, sizeof byte);
-    if (error == 0)
-        ml_packet_drop(&packet);
+    bool empty = is_empty(tx, for_good);
     /* A sender with the option on would be given an address at its first message. */
     (void)setsockopt(tx, SOL_SOCKET, SO_PASSCRED, &off, sizeof off);
-    if (error != EPIPE || !holds_nothing(tx))
+    if (!empty)
         return false;
     checked[cookie % 64] = cookie;
     return true;
@@ -117,28 +149,38 @@ static void pile_add(struct pile *pile, int fd)
 
 enum look { EMPTY, MORE, SLOW };
 
-#define DRAWS_MAX                                                                                  \
-    65536u /* packets, of which no socket with the kernel's usual limits holds more                \
-            */
+/* Reads that bring nothing while there still is something. A packet without content is one, and no
+ * socket with the kernel's usual limits holds more of them; of a stream there is no such read. */
+#define DRAWS_MAX 16384u
+#define STREAM_DRAWS_MAX 4u
 
 /* Takes what is queued in a socket of which nobody can send any more, onto the pile: all of it, or
  * as much as makes it long. The socket is `ours` if nobody else has ever had a duplicate. */
-static enum look draw_all(int fd, bool ours, struct pile *pile)
+static enum look draw_all(int fd, bool ours, unsigned empty_max, struct pile *pile)
 {
     struct ml_packet packet;
     uint8_t bytes[1024]; /* of a stream as many at once */
+    bool known = true;
 
-    for (unsigned i = 0; i < DRAWS_MAX; i++) {
+    for (unsigned empty = 0, sure = 0; empty < empty_max;) {
         int error = ml_packet_take(fd, &packet, bytes, sizeof bytes);
         bool over = error == EPIPE || error == EAGAIN;
+        bool nothing = over || (error == 0 && packet.size == 0 && packet.n_fds == 0);
         for (unsigned k = 0; k < packet.n_fds; k++)
             pile_add(pile, packet.fds[k]);
         if (pile->n >= PILE_SHORT && packet.n_fds != 0)
             return MORE;
-        if (over && (ours || holds_nothing(fd)))
-            return EMPTY;
-        if (!over && error != 0 && error != EBADMSG && error != EMFILE)
+        if (!nothing && error != 0 && error != EBADMSG && error != EMFILE)
             return SLOW;
+        if (over && ours)
+            return EMPTY;
+        if (nothing && known && counts_none(fd, &known))
+            return EMPTY;
+        /* Without /proc: see reads_nothing(). */
+        sure = over && !known && still_on(fd) ? sure + 1 : 0;
+        if (sure == ROUNDS)
+            return EMPTY;
+        empty += nothing;
     }
     return SLOW;
 }
@@ -146,10 +188,16 @@ static enum look draw_all(int fd, bool ours, struct pile *pile)
 static enum look draw(int fd, bool ours, struct pile *pile)
 {
     const int on = 1, off = 0;
-    /* Credentials tell a packet without content from the end. They stay off afterwards: it may be a
-     * duplicate of a sending end, which would be given an address with its next message. */
+    int type = 0;
+    socklen_t len = sizeof type;
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0)
+        return SLOW;
+    if (type == SOCK_STREAM) /* whose end has credentials, too */
+        return draw_all(fd, ours, STREAM_DRAWS_MAX, pile);
+    /* They stay off afterwards: it may be a duplicate of a sending end, which would be given an
+     * address with its next message. */
     (void)setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
-    enum look look = draw_all(fd, ours, pile);
+    enum look look = draw_all(fd, ours, DRAWS_MAX, pile);
     (void)setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &off, sizeof off);
     return look;
 }
@@ -214,6 +262,7 @@ static int work_off_one(struct pile *pile)
 
 struct doomed {
     struct doomed *next;
+    bool shared; /* somebody else goes on using what they stand for: they are closed, no more */
     unsigned n;
     int fds[];
 };
@@ -239,6 +288,10 @@ static void close_doomed(struct doomed *d)
     struct pile pile;
     pile_begin(&pile);
     for (unsigned i = 0; i < d->n; i++) {
+        if (d->shared) {
+            ml_close(d->fds[i]);
+            continue;
+        }
         pile_add(&pile, d->fds[i]);
         while (pile.n != 0)
             close_slowly(work_off_one(&pile));
@@ -288,30 +341,27 @@ static bool start_closer(void)
     return started;
 }
 
-static void close_elsewhere(const struct pile *pile)
+static void close_elsewhere(const int *fds, unsigned n, bool shared)
 {
-    if (pile->n == 0)
+    if (n == 0)
         return;
-    struct doomed *d = malloc(sizeof *d + pile->n * sizeof(int));
+    struct doomed *d = malloc(sizeof *d + n * sizeof(int));
     if (d == NULL) {
-        for (unsigned i = 0; i < pile->n; i++)
-            ml_close(pile->fds[i]);
+        for (unsigned i = 0; i < n; i++)
+            ml_close(fds[i]);
         return;
     }
-    d->n = pile->n;
-    memcpy(d->fds, pile->fds, pile->n * sizeof(int));
+    d->shared = shared;
+    d->n = n;
+    memcpy(d->fds, fds, n * sizeof(int));
     pthread_mutex_lock(&closers.lock);
     d->next = closers.waiting;
     closers.waiting = d;
     bool start = closers.threads < CLOSERS_MAX;
     closers.threads += start;
     pthread_mutex_unlock(&closers.lock);
-    if (start && !start_closer()) {
-        /* No thread is to be had. Whoever comes next tries again. */
-        pthread_mutex_lock(&closers.lock);
-        closers.threads--;
-        pthread_mutex_unlock(&closers.lock);
-    }
+    if (start && !start_closer())
+        close_all(NULL); /* no thread is to be had: better late than never */
 }
 
 /* So many the caller looks at itself. What an honest peer sends at once is less. */
@@ -324,8 +374,8 @@ static void work_off(struct pile *pile)
     pile_begin(&slow);
     for (unsigned i = 0; pile->n != 0 && i < HERE_MAX; i++)
         pile_add(&slow, work_off_one(pile));
-    close_elsewhere(&slow);
-    close_elsewhere(pile);
+    close_elsewhere(slow.fds, slow.n, false);
+    close_elsewhere(pile->fds, pile->n, false);
     pile_end(&slow);
     pile_end(pile);
 }
@@ -340,6 +390,11 @@ void ml_close_untrusted(const int *fds, unsigned n)
         pile_add(&pile, fds[i]);
     if (pile.n != 0)
         work_off(&pile);
+}
+
+void ml_close_shared(const int *fds, unsigned n)
+{
+    close_elsewhere(fds, n, true);
 }
 
 void ml_channel_end(int fd, bool ours)

@@ -277,9 +277,22 @@ static struct ml_port *arrived_port(struct ml_right *right, enum ml_port_kind ki
     return p;
 }
 
+/* When a port has died another socket can have the address of its receiving end. So one to which
+ * nobody can send is the port that is known here only if it left here. */
+static void settle_severed(struct ml_right *right)
+{
+    const struct ml_port *known = ml_port_find(ML_PORT, right->key);
+    if (known == NULL) /* a service's */
+        known = ml_bootstrap_port_find(right->key);
+    if (known == NULL || known->rx_cookie != right->severed_rx)
+        right->key = right->severed_rx;
+}
+
 static mach_port_name_t copyout_receive(struct ml_right *right, struct ml_garbage *g)
 {
     struct ml_port *p = right->port;
+    if (p == NULL && right->severed_rx != 0)
+        settle_severed(right);
     if (p == NULL)
         p = arrived_port(right, ML_PORT, g);
     if (p != NULL && p->index == 0) {
@@ -409,9 +422,9 @@ int ml_right_descriptors(struct ml_right *right, int fds[3])
 
 /* --- arriving -------------------------------------------------------------------------------- */
 
-static bool is_sending_end(int fd, uint64_t *cookie)
+static bool is_sending_end(int fd, uint64_t *cookie, bool for_good)
 {
-    return ml_fd_is_seqpacket(fd, cookie) && ml_channel_quiet(fd, *cookie);
+    return ml_fd_is_seqpacket(fd, cookie) && ml_channel_quiet(fd, *cookie, for_good);
 }
 
 static bool arrive_receive(const int *fds, enum ml_carry carry, struct ml_right *right)
@@ -419,13 +432,11 @@ static bool arrive_receive(const int *fds, enum ml_carry carry, struct ml_right 
     ML_GARBAGE(g);
     uint64_t rx_cookie;
 
-    if (!ml_fd_is_seqpacket(fds[0], &rx_cookie) || !is_sending_end(fds[1], &right->key) ||
+    if (!ml_fd_is_seqpacket(fds[0], &rx_cookie) || !is_sending_end(fds[1], &right->key, true) ||
         !ml_channel_matches(fds[1], fds[0]) || ml_channel_harden(fds[0]) != 0)
         return false;
-    /* When a port has died another socket can have its name. Nobody can send to such a port, and so
-     * it need not be the one of which there is a right here. */
     if (ml_fd_hung_up(fds[1]))
-        right->key = rx_cookie;
+        right->severed_rx = rx_cookie;
     right->receiver = ml_receiver_adopt(-1, &g);
     if (right->receiver == NULL)
         return false;
@@ -448,14 +459,14 @@ bool ml_right_arrive(struct ml_packet *packet, unsigned *next, enum ml_carry car
     *right = (struct ml_right){.carry = (uint8_t)carry, .fds = {-1, -1}};
     switch (carry) {
     case ML_CARRY_SEND:
-        good = is_sending_end(fds[0], &right->key) && ml_pipe_look(fds[1], &right->dead);
+        good = is_sending_end(fds[0], &right->key, true) && ml_pipe_look(fds[1], &right->dead);
         /* Whoever moved the receive right on may have lost the pipe on the way. */
         right->dead = right->dead && ml_fd_hung_up(fds[0]);
         right->fds[0] = fds[0];
         right->fds[1] = fds[1];
         break;
     case ML_CARRY_SEND_ONCE:
-        good = is_sending_end(fds[0], &right->key);
+        good = is_sending_end(fds[0], &right->key, false);
         right->dead = good && ml_fd_hung_up(fds[0]);
         right->fds[0] = fds[0];
         break;

@@ -39,6 +39,7 @@ struct ml_port {
     int tx;                       /* what is sent through; for a task its pidfd */
     int live;                     /* our share of the senders' pipe, −1 if this task needs none */
     uint64_t key;                 /* socket cookie, or the pidfd's inode: equal keys, one port */
+    uint64_t rx_cookie;           /* of its receiving end, if the receive right has left; else 0 */
     uint32_t index;               /* the entry that names it, 0 if it has no name */
     struct ml_receiver *receiver; /* the receive right, if this task holds it; owned */
     struct ml_port *hash_next;

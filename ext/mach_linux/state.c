@@ -217,7 +217,7 @@ static int take_stash(struct ml_receiver *r, struct ml_packet *piece, uint32_t v
     if (error != 0)
         return error == EBADMSG ? 0 : error;
     *stashed += 1 + piece->n_fds;
-    return *stashed <= STASHED_MAX ? ml_receiver_stash_last(r, piece) : 0;
+    return *stashed <= STASHED_MAX ? ml_receiver_stash_last(r, piece) : ENOMEM;
 }
 
 /* The send-once right of a request. */
@@ -225,7 +225,7 @@ static void take_request(struct ml_port **request, struct ml_packet *piece, stru
 {
     uint64_t cookie;
     if (*request == NULL && piece->n_fds == 1 && ml_fd_is_seqpacket(piece->fds[0], &cookie) &&
-        ml_channel_quiet(piece->fds[0], cookie)) {
+        ml_channel_quiet(piece->fds[0], cookie, true)) {
         *request = ml_port_adopt(ML_SEND_ONCE, piece->fds[0], -1, cookie, g);
         piece->fds[0] = -1;
     }

@@ -14,7 +14,9 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* --- queues ---------------------------------------------------------------------------------- */
@@ -234,9 +236,33 @@ CASE(files_that_are_not_what_their_headers_say_are_dropped)
     IS(take_id(port), 1);
 }
 
+CASE(a_file_with_holes_in_it_and_blocks_behind_it_is_not_read)
+{
+    enum { SIZE = 1 << 23, PAGE = 1 << 12 };
+    struct plain p = plain_packet(1);
+    const off_t size = (off_t)sizeof p.wire + SIZE;
+    mach_msg_header_t *m = malloc(SIZE + MAX_TRAILER_SIZE);
+    mach_port_t port = make_port();
+    struct stat before, after;
+    int file = memfd_create("packet", MFD_ALLOW_SEALING);
+    p.header.msgh_size = SIZE;
+    NEED(m != NULL && file >= 0 && pwrite(file, &p, sizeof p, 0) == sizeof p);
+    NEED(ftruncate(file, size) == 0);
+    NEED(fallocate(file, FALLOC_FL_KEEP_SIZE, (size / PAGE + 1) * PAGE, size) == 0);
+    NEED(fcntl(file, F_ADD_SEALS, ML_SEALS) == 0 && fstat(file, &before) == 0);
+    p.wire.flags = ML_WIRE_MEMFD;
+    put(sending_end(port), &p, sizeof p, &file, 1);
+    IS_CODE(mach_msg(m, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, SIZE + MAX_TRAILER_SIZE, port, NOW, 0),
+            MACH_RCV_TIMED_OUT);
+    NEED(fstat(file, &after) == 0);
+    IS(after.st_blocks, before.st_blocks);
+    free(m);
+}
+
 CASE(a_file_that_is_refused_is_not_read)
 {
-    enum { LARGE = 1 << 26, TIMES = 500 };
+    enum { LARGE = 1 << 26, TIMES = 500, PIECE = 1 << 16 };
+    static const uint8_t piece[PIECE];
     struct plain p = plain_packet(1);
     mach_msg_header_t *m = malloc(LARGE + MAX_TRAILER_SIZE);
     mach_port_t port = make_port();
@@ -245,7 +271,9 @@ CASE(a_file_that_is_refused_is_not_read)
     p.header.msgh_size = LARGE;
     p.wire.reserved = 1; /* which it should not be */
     NEED(file >= 0 && pwrite(file, &p, sizeof p, 0) == sizeof p);
-    NEED(fallocate(file, 0, 0, (off_t)sizeof p.wire + LARGE) == 0);
+    for (off_t at = sizeof p; at < (off_t)sizeof p.wire + LARGE; at += PIECE)
+        NEED(pwrite(file, piece, PIECE, at) == PIECE);
+    NEED(ftruncate(file, (off_t)sizeof p.wire + LARGE) == 0);
     NEED(fcntl(file, F_ADD_SEALS, ML_SEALS) == 0);
     p.wire.flags = ML_WIRE_MEMFD;
     long before = most_memory();
@@ -310,6 +338,59 @@ CASE(sockets_of_any_kind_with_what_closes_slowly_hold_nobody)
     }
     while (open_descriptors() > before + MANY) /* the other ends of the connections stay */
         usleep(1000);
+}
+
+/* How long it takes to refuse as many sockets as a message has, in nanoseconds. */
+static double time_to_refuse(mach_port_t port, int type)
+{
+    enum { MANY = ML_FDS_MAX / 2 * 2 };
+    struct plain p = plain_packet(1);
+    int to = sending_end(port), fds[MANY];
+    struct timespec begin, end;
+    for (int i = 0; i < MANY; i += 2)
+        NEED(socketpair(AF_UNIX, type, 0, fds + i) == 0);
+    put(to, &p, sizeof p, fds, MANY);
+    for (int i = 0; i < MANY; i++)
+        close(fds[i]);
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    IS(is_empty(port), 1);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    close(to);
+    return (double)(end.tv_sec - begin.tv_sec) * 1e9 + (double)(end.tv_nsec - begin.tv_nsec);
+}
+
+CASE(a_stream_takes_no_longer_than_another_socket)
+{
+    mach_port_t port = make_port();
+    double packets = 1e18, streams = 1e18;
+    for (int i = 0; i < 5; i++) {
+        double one = time_to_refuse(port, SOCK_SEQPACKET),
+               other = time_to_refuse(port, SOCK_STREAM);
+        packets = one < packets ? one : packets;
+        streams = other < streams ? other : streams;
+    }
+    IS_TRUE(streams < 20 * packets);
+}
+
+CASE(what_is_refused_is_closed_where_no_thread_is_to_be_had)
+{
+    enum { MANY = 100 };
+    struct plain p = plain_packet(1);
+    struct rlimit limit = {.rlim_cur = 1, .rlim_max = 1};
+    mach_port_t port = make_port();
+    int to = sending_end(port), before = open_descriptors();
+    uid_t nobody_else = 65400u + (uid_t)getpid() % 100u;
+    if (geteuid() == 0)
+        NEED(setresuid(nobody_else, nobody_else, nobody_else) == 0);
+    NEED(setrlimit(RLIMIT_NPROC, &limit) == 0);
+    for (int i = 0; i < MANY; i++) {
+        int file = open("/dev/null", O_RDONLY);
+        NEED(file >= 0);
+        put(to, &p, sizeof p, &file, 1);
+        close(file);
+        IS(is_empty(port), 1);
+    }
+    IS(open_descriptors(), before);
 }
 
 /* --- floods ---------------------------------------------------------------------------------- */

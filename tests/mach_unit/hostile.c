@@ -40,6 +40,17 @@ CASE(a_severed_port_tells_its_receiver_and_its_senders)
     IS_OK(mach_port_destroy(TASK, port));
 }
 
+CASE(a_severed_port_whose_right_is_sent_home_has_its_name)
+{
+    mach_port_t port = make_port_with_sends(1), home = make_port();
+    NEED_OK(post(port, COPY_SEND, 1));
+    NEED(shutdown(sending_end(port), SHUT_RDWR) == 0);
+    NEED_OK(post_right(home, port, MOVE_RECEIVE));
+    IS(take_right(home, MACH_MSG_TYPE_PORT_RECEIVE), port);
+    IS(type_of(port), MACH_PORT_TYPE_SEND_RECEIVE);
+    IS(take_id(port), 1);
+}
+
 CASE(a_severed_port_still_gets_its_send_once_messages)
 {
     mach_port_t port = make_port(), once = make_send_once(port), set = make_set();

@@ -50,6 +50,25 @@ static void nothing_works(const char *what)
     IS(type_of(TASK), 0);
 }
 
+#define MAP_FLAGS_OF_A_PACKET 2 /* MAP_PRIVATE, and nothing else */
+
+CASE(a_message_that_cannot_be_mapped_is_told)
+{
+    enum { LARGE = 1 << 23 };
+    static union {
+        mach_msg_header_t header;
+        uint8_t room[LARGE + MAX_TRAILER_SIZE];
+    } m;
+    mach_port_t port = make_port();
+    m.header.msgh_bits = MAKE_SEND;
+    m.header.msgh_remote_port = port;
+    NEED_OK(mach_msg(&m.header, MACH_SEND_MSG, LARGE, 0, 0, 0, 0));
+    refuse(SYS_mmap, 3, MAP_FLAGS_OF_A_PACKET, EAGAIN); /* as with locked memory at its limit */
+    IS_CODE(mach_msg(&m.header, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, sizeof m, port, NOW, 0),
+            MACH_RCV_BODY_ERROR | MACH_MSG_IPC_KERNEL);
+    says(mach_linux_reason(), "mmap");
+}
+
 /* What is written to standard error meanwhile. */
 static int begin_capture(void)
 {
