@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import child_port as cp
 import pytest
+from child_port import _invitation
 from faults import fork
 from support import (
     DEADLINE,
@@ -289,3 +291,32 @@ def test_the_token_is_not_in_what_is_shown() -> None:
     from child_port._invitation import Invitation
 
     assert str(TOKEN) not in repr(Invitation(TOKEN, "name"))
+
+
+def test_a_handler_that_raises_while_sigpipe_is_blocked_leaves_it_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = signal.pthread_sigmask
+
+    def interrupted_after(how: int, mask: Iterable[int]) -> set[int]:
+        before = real(how, mask)
+        if how == signal.SIG_BLOCK and signal.SIGPIPE in mask:
+            raise KeyboardInterrupt
+        return before
+
+    monkeypatch.setattr(signal, "pthread_sigmask", interrupted_after)
+    reading, writing = os.pipe()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _invitation._write_without_sigpipe(writing, b"x")
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert signal.SIGPIPE not in real(signal.SIG_BLOCK, ())
+
+
+def test_a_server_that_cannot_be_made_leaves_no_port() -> None:
+    before = len(cp.ledger())
+    with pytest.raises(TypeError) as refused:
+        cp.Handshake().run_server(timeout=DEADLINE, expected_pid="one")  # type: ignore[call-overload]
+    assert len(cp.ledger()) == before, refused

@@ -419,3 +419,79 @@ def test_a_forked_process_has_none_of_what_was_kept(
         assert os.waitpid(pid, 0)[1] == 0
         with server.accept(0, key="kept") as check_in:
             assert right_of(check_in).name == right.name
+
+
+# --- while another thread receives ----------------------------------------------------------------
+
+
+@pytest.fixture
+def other_waits() -> Iterator[cp.KeyedServer]:
+    """A server at which another thread has its turn, and waits for a key that does not come."""
+    token = cp.CancelToken()
+
+    def wait() -> None:
+        with pytest.raises(cp.Cancelled):
+            busy.accept(DEADLINE, key="nobody's", cancel=token)
+
+    with cp.KeyedServer() as busy, running(wait):
+        while not busy._shelf._turn.taken:
+            time.sleep(0.001)
+        try:
+            yield busy
+        finally:
+            token.cancel()
+
+
+def test_shutdown_ends_an_iteration_while_another_thread_receives(
+    other_waits: cp.KeyedServer,
+) -> None:
+    with running(lambda: other_waits.serve_forever(lambda _: None)):
+        time.sleep(SOON)
+        other_waits.shutdown()
+
+
+def test_shutdown_ends_an_asynchronous_iteration_while_another_thread_receives(
+    other_waits: cp.KeyedServer,
+) -> None:
+    async def main() -> None:
+        asyncio.get_running_loop().call_later(SOON, other_waits.shutdown)
+        async with asyncio.timeout(DEADLINE):
+            async for _ in other_waits:
+                raise AssertionError
+
+    asyncio.run(main())
+
+
+def test_the_end_of_the_peer_is_seen_while_another_thread_receives(
+    other_waits: cp.KeyedServer,
+) -> None:
+    ends = os.pipe()
+    os.close(ends[1])
+    try:
+        with pytest.raises(cp.PeerGone):
+            other_waits.accept(DEADLINE, watch_fd=ends[0])
+        with pytest.raises(cp.PeerGone):
+            other_waits.accept(0, watch_fd=ends[0])
+    finally:
+        os.close(ends[0])
+
+
+def test_an_asynchronous_iteration_sees_what_another_thread_has_received(
+    other_waits: cp.KeyedServer,
+) -> None:
+    async def first() -> cp.CheckIn:
+        async for check_in in other_waits:
+            return check_in
+        raise AssertionError
+
+    async def main() -> None:
+        waits = asyncio.create_task(first())
+        await asyncio.sleep(SOON)
+        with other_waits.make_send() as right:
+            cp.check_in(right, other_waits.token, None, timeout=DEADLINE)
+        while not other_waits._shelf.total():
+            time.sleep(0.001)  # not asyncio.sleep(): the loop is to notice nothing meanwhile
+        async with asyncio.timeout(DEADLINE):
+            assert (await waits).port is None
+
+    asyncio.run(main())

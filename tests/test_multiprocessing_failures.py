@@ -327,3 +327,35 @@ def test_a_right_that_is_dropped_in_a_move_is_released(port: cp.ReceiveRight) ->
     ext._sharing_begin(once)
     del once
     assert isinstance(port.receive(DEADLINE), cp.SendOnce)
+
+
+def test_the_collector_may_release_rights_while_one_is_pickled(tmp_path: pathlib.Path) -> None:
+    program = """
+import gc
+
+class Owner:
+    def __init__(self, right):
+        self.right, self.me = right, self
+
+    def __del__(self):
+        sharing.release_unclaimed(self.right)
+
+if __name__ == "__main__":
+    from child_port import sharing
+    ours, theirs = multiprocessing.Pipe()
+    port = cp.ReceiveRight()
+    right = port.make_send()
+    for number in range(1, 60):
+        gc.disable()
+        gc.collect()
+        Owner(right)
+        gc.set_threshold(number)
+        gc.enable()
+        ours.send(right)
+        gc.disable()
+        theirs.recv().close()
+    right.close()
+    port.close()
+    print("done")
+"""
+    assert run_program(tmp_path, program) == "done\n"

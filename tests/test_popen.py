@@ -467,3 +467,34 @@ def test_a_function_that_runs_before_the_program_does_no_harm(start: StartChild)
     child = start("cp.check_in_to_parent(cp.task_self(), timeout=DEADLINE)", preexec_fn=os.setsid)
     with child.accept(timeout=DEADLINE) as check_in:
         assert check_in.sender.pid == child.pid
+
+
+def test_an_environment_of_bytes_has_no_parents_variables_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for variable in ("CHILD_PORT_CHECK_IN", "CHILD_PORT_RECEIVE"):
+        monkeypatch.setenv(variable, "9:1:1")
+    monkeypatch.setenv("CHILD_PORT_PARENT_PID", "1")
+    with (
+        cp.Popen(python(CHECK_IN), env=dict(os.environb)) as child,
+        child.accept(DEADLINE) as check_in,
+    ):
+        assert check_in.sender.pid == child.pid
+
+
+def test_a_signal_handler_may_check_in_while_the_program_begins_to(start: StartChild) -> None:
+    child = start(
+        "import signal\n"
+        "from child_port import _parent\n"
+        "def handler(*_):\n"
+        "    cp.check_in_to_parent(cp.task_self(), timeout=DEADLINE)\n"
+        "def interrupted():\n"
+        "    _parent.take_variables = take\n"
+        "    signal.raise_signal(signal.SIGUSR1)\n"
+        "    return take()\n"
+        "signal.signal(signal.SIGUSR1, handler)\n"
+        "take, _parent.take_variables = _parent.take_variables, interrupted\n" + CHECK_IN
+    )
+    for _ in range(2):
+        with child.accept(DEADLINE) as check_in:
+            assert check_in.sender.pid == child.pid

@@ -33,6 +33,8 @@ def variables_for_child(
 ) -> dict[Any, Any]:
     """The child's environment: env, or this process's, and the variables."""
     variables = dict(os.environ if env is None else env)
+    for variable in (CHECK_IN, RECEIVE, PARENT_PID):
+        variables.pop(os.fsencode(variable), None)  # as in os.environb
     variables[CHECK_IN] = _describe(check_in_fd)
     variables[RECEIVE] = _describe(receive_fd)
     variables.pop(PARENT_PID, None)

@@ -329,7 +329,12 @@ def _run_server(
     """Takes over the descriptor and the offer's port."""
     with _owned(fd):
         port, invitation = offer or _named_offer()
-        with Server(port, token=invitation.token, expected_pid=expected_pid) as server:
+        try:
+            server = Server(port, token=invitation.token, expected_pid=expected_pid)
+        except BaseException:
+            port.close()
+            raise
+        with server:
             InvitationWriter(fd, invitation).write(deadline, cancel)
             arrived = server.accept(deadline.left(), cancel=cancel, watch_fd=fd)
     return expected_right(arrived, expect)

@@ -196,12 +196,18 @@ def _write_without_sigpipe(fd: int, data: bytes) -> int:
 
     The signal goes to the thread that wrote, so it is enough to block it here and to take it back.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
+        # A handler may raise out of this, with the signal blocked already.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
         return os.write(fd, data)
     except BrokenPipeError:
         if signal.SIGPIPE not in before and signal.SIGPIPE in signal.sigpending():
             signal.sigwait({signal.SIGPIPE})
         raise
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        except BaseException:  # a handler's, and perhaps before anything was done
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            raise

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import operator
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self, SupportsFloat, SupportsIndex, TypeVar
 
 from ._child_port import CancelToken, CheckIn, PeerGone, ReceiveRight, Right, TimedOut
 from ._deadline import Deadline, timed_out
 from ._expect import Expect, expected_right, kinds_of
+from ._invitation import readable_now
 from ._keys import PARENT_TO_CHILD, check_key, derive
 from ._server import Server, rejections
 from ._shelf import Shelf
@@ -70,7 +74,7 @@ class KeyedServer(Server):
 
         view = _View(self, key)
         return await _aio.accept(
-            view, timeout, cancel=cancel, watch_fd=watch_fd, listening=self._shelf.listening
+            view, timeout, cancel=cancel, watch_fd=watch_fd, listening=self._listening
         )
 
     def collect(
@@ -130,8 +134,11 @@ class KeyedServer(Server):
         from . import _aio
 
         return await _aio.until(
-            attempt, deadline, port=self.port, fds=fds, listening=self._shelf.listening
+            attempt, deadline, port=self.port, fds=fds, listening=self._listening
         )
+
+    def _listening(self, listener: Callable[[], object]) -> AbstractContextManager[None]:
+        return self._shelf.listening(listener)
 
     def _accept_handed_over(
         self, deadline: Deadline, cancel: CancelToken | None, watch_fd: int
@@ -148,7 +155,22 @@ class KeyedServer(Server):
         def receive(timeout: float | None) -> CheckIn:
             return super(KeyedServer, self).accept(timeout, cancel=cancel, watch_fd=watch_fd)
 
-        return self._shelf.take(token, receive, deadline, cancel)
+        def is_over() -> bool:
+            """The peer has ended, and nothing is queued that another thread is about to take."""
+            fd = operator.index(watch_fd)
+            return fd >= 0 and readable_now(fd) and not self._has_queued()
+
+        return self._shelf.take(token, receive, deadline, cancel, is_over)
+
+    def _has_queued(self) -> bool:
+        try:
+            fd = self.port._new_descriptor()
+        except ValueError:  # closed: who receives is told
+            return True
+        try:
+            return readable_now(fd)
+        finally:
+            os.close(fd)
 
 
 class _View:

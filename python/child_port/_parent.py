@@ -18,7 +18,7 @@ from ._child_port import (
 from ._deadline import Deadline
 from ._disposition import Disposition
 from ._environment import take_variables
-from ._errors import HandshakeError
+from ._errors import HandshakeError, NotAChild
 from ._invitation import HANDED_OVER, Invitation, InvitationReader, InvitationWriter
 from ._keys import PARENT_TO_CHILD, check_key, derive
 from ._secrets import random_token
@@ -117,14 +117,20 @@ class _Link:
 
 
 _link: _Link | None = None
-_link_lock = threading.Lock()
+_link_lock = threading.RLock()  # a signal handler may check in
 
 
 def _the_link() -> _Link:
     global _link
     with _link_lock:
         if _link is None:
-            _link = _Link(*take_variables())
+            try:
+                variables = take_variables()
+            except NotAChild:
+                if _link is None:
+                    raise
+                return _link  # which a signal handler has made meanwhile
+            _link = _Link(*variables)
         return _link
 
 
@@ -132,7 +138,7 @@ def _forget_in_forked_child() -> None:
     """A process forked from the child is not the parent's child; nor must its copies of the pipes
     make the parent believe that the child is still there."""
     global _link, _link_lock
-    _link_lock = threading.Lock()
+    _link_lock = threading.RLock()
     link, _link = _link, None
     if link is not None:
         link.close()

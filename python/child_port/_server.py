@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Self
 
@@ -230,11 +231,15 @@ class Server(ServerCore):
         if stop_fd is None:
             raise StopAsyncIteration
         try:
-            return await _aio.accept(self, watch_fd=stop_fd)
+            return await _aio.accept(self, watch_fd=stop_fd, listening=self._listening)
         except (OSError, ValueError):
             if self._stopped:
                 raise StopAsyncIteration from None
             raise
+
+    def _listening(self, _: Callable[[], object]) -> AbstractContextManager[None]:
+        """Within it the argument is called when another thread has put a check-in aside."""
+        return nullcontext()
 
     def _watch_stop(self) -> int | None:
         """A descriptor that is at its end after shutdown; None if that has been."""

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from ._child_port import CancelToken, CheckIn, PortChanged, ResourceShortage
+from ._child_port import CancelToken, CheckIn, PeerGone, PortChanged, ResourceShortage
 from ._deadline import Deadline, check_cancelled, timed_out
 from ._turn import Turn
 
@@ -36,17 +36,22 @@ class Shelf:
         self._listeners: list[Callable[[], object]] = []
 
     def take(
-        self, token: int, receive: Receive, deadline: Deadline, cancel: CancelToken | None
+        self,
+        token: int,
+        receive: Receive,
+        deadline: Deadline,
+        cancel: CancelToken | None,
+        is_over: Callable[[], bool],
     ) -> CheckIn:
         """The next check-in with that token: from the shelf, or by receive(timeout).
 
-        Raises what receive() does, and TimedOut and Cancelled likewise while another thread
-        receives; ResourceShortage if the shelf is full of others.
+        Raises what receive() does, and TimedOut, Cancelled and, when is_over(), PeerGone likewise
+        while another thread receives; ResourceShortage if the shelf is full of others.
         """
         me = object()
         while True:
             try:
-                check_in = self._take_or_turn(me, token, deadline, cancel)
+                check_in = self._take_or_turn(me, token, deadline, cancel, is_over)
                 if check_in is not None:
                     return check_in
                 check_in = receive(deadline.left())
@@ -88,12 +93,18 @@ class Shelf:
         self._turn.bell.ring()
 
     def _take_or_turn(
-        self, me: object, token: int, deadline: Deadline, cancel: CancelToken | None
+        self,
+        me: object,
+        token: int,
+        deadline: Deadline,
+        cancel: CancelToken | None,
+        is_over: Callable[[], bool],
     ) -> CheckIn | None:
         """A check-in, or None: then it is me's turn to receive."""
         check_in = self._take_found(token)
         if check_in is not None or self._take_turn(me):
             return check_in or self._take_found(token)
+        over = False
         while True:
             with self._turn.bell.listening() as wait:
                 check_in = self._take_found(token)
@@ -104,6 +115,10 @@ class Shelf:
                 if self._take_turn(me):
                     return self._take_found(token)
                 check_cancelled(cancel)
+                # Twice, if there is time: the other thread may have something in its hands.
+                if (over or deadline.passed()) and is_over():
+                    raise PeerGone("the peer has ended, and has not checked in")
+                over = is_over()
                 if deadline.passed():
                     raise timed_out("accepting, while another thread does")
                 wait(deadline)

@@ -273,7 +273,7 @@ class _Sharer:
 
 
 _sharer: _Sharer | None = None
-_lock = threading.Lock()
+_lock = threading.RLock()  # pickling may run the collector, and that anything
 
 
 def stop() -> None:
@@ -322,7 +322,7 @@ def refused() -> int:
 
 def _forget_in_forked_child() -> None:
     global _sharer, _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     sharer, _sharer = _sharer, None
     if sharer is not None:
         sharer.abandon()
