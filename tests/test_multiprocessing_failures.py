@@ -353,7 +353,10 @@ if __name__ == "__main__":
         gc.enable()
         ours.send(right)
         gc.disable()
-        theirs.recv().close()
+        try:
+            theirs.recv().close()
+        except LookupError:  # the collector came after the right was put where it waits
+            pass
     right.close()
     port.close()
     print("done")
