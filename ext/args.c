@@ -47,37 +47,37 @@ int args_parse(const struct parameters *parameters, PyObject *const *args, Py_ss
     return 0;
 }
 
-int arg_uint64(PyObject *object, const char *what, uint64_t *value)
+/* An unsigned number of so many bits. */
+static int arg_unsigned(PyObject *object, const char *what, unsigned bits, uint64_t *value)
 {
     PyObject *index = PyNumber_Index(object);
     if (!index)
         return -1;
     unsigned long long number = PyLong_AsUnsignedLongLong(index);
     Py_DECREF(index);
-    if (number == (unsigned long long)-1 && PyErr_Occurred()) {
-        if (PyErr_ExceptionMatches(PyExc_OverflowError))
-            PyErr_Format(PyExc_OverflowError, "%s must be between 0 and 2**64 - 1", what);
+    bool failed = number == (unsigned long long)-1 && PyErr_Occurred();
+    if (failed && !PyErr_ExceptionMatches(PyExc_OverflowError))
+        return -1;
+    if (failed || (bits < 64 && number >> bits != 0)) {
+        PyErr_Format(PyExc_OverflowError, "%s must be between 0 and 2**%u - 1", what, bits);
         return -1;
     }
     *value = number;
     return 0;
 }
 
+int arg_uint64(PyObject *object, const char *what, uint64_t *value)
+{
+    return arg_unsigned(object, what, 64, value);
+}
+
 int arg_uint32(PyObject *object, const char *what, uint32_t *value)
 {
-    PyObject *index = PyNumber_Index(object);
-    if (!index)
-        return -1;
-    unsigned long long number = PyLong_AsUnsignedLongLong(index);
-    Py_DECREF(index);
-    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_OverflowError))
-        return -1;
-    if (PyErr_Occurred() || number > UINT32_MAX) {
-        PyErr_Format(PyExc_OverflowError, "%s must be between 0 and 2**32 - 1", what);
-        return -1;
-    }
-    *value = (uint32_t)number;
-    return 0;
+    uint64_t wide;
+    int result = arg_unsigned(object, what, 32, &wide);
+    if (result == 0)
+        *value = (uint32_t)wide;
+    return result;
 }
 
 int arg_name(PyObject *object, mach_port_name_t *name)

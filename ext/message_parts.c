@@ -31,9 +31,7 @@ void message_destroy(mach_msg_header_t *message)
     for (uint32_t i = 0; i < count; i++, at += message_descriptor_size(at)) {
         switch (message_descriptor_type(at)) {
         case MACH_MSG_OOL_DESCRIPTOR:
-#ifdef MACH_MSG_OOL_VOLATILE_DESCRIPTOR /* macOS has it */
         case MACH_MSG_OOL_VOLATILE_DESCRIPTOR:
-#endif
             memory_is_ours(at);
             break;
         case MACH_MSG_OOL_PORTS_DESCRIPTOR:

@@ -241,13 +241,10 @@ static void call_off(mach_port_name_t name, bool latest)
         (void)mach_port_deallocate(mach_task_self(), name);
 }
 
-void requests_forget_port(struct module_state *state, mach_port_name_t notify)
+/* With the lock held: nothing that was asked for is to come to the port. */
+static void forget_port(struct requests *requests, mach_port_name_t notify)
 {
-    struct requests *requests = state->requests;
     struct request *request;
-    if (is_empty(requests))
-        return;
-    lock_take(&requests->lock);
     while ((request = find_by_port(requests, 0, notify)) != NULL) {
         mach_port_name_t name = request->key[BY_NAME];
         bool of_name = request->id == MACH_NOTIFY_DEAD_NAME;
@@ -256,16 +253,16 @@ void requests_forget_port(struct module_state *state, mach_port_name_t notify)
         if (of_name)
             call_off(name, latest);
     }
-    lock_drop(&requests->lock);
 }
 
-void requests_forget_no_senders(struct module_state *state, mach_port_name_t name)
+void requests_receive_gone(struct module_state *state, mach_port_name_t name)
 {
     struct requests *requests = state->requests;
     struct request *request;
     if (is_empty(requests))
         return;
     lock_take(&requests->lock);
+    forget_port(requests, name);
     while ((request = find_by_name(requests, MACH_NOTIFY_NO_SENDERS, name, MACH_PORT_NULL)) != NULL)
         request_remove(requests, request);
     lock_drop(&requests->lock);
@@ -287,17 +284,19 @@ static void rename_no_senders(struct requests *requests, mach_port_name_t from, 
         request_rename(requests, request, BY_NAME, to);
 }
 
-void requests_port_left(struct module_state *state, mach_port_name_t name)
+void requests_receive_moved(struct module_state *state, mach_port_name_t name)
 {
     struct requests *requests = state->requests;
     if (is_empty(requests))
         return;
     lock_take(&requests->lock);
+    forget_port(requests, name);
     rename_no_senders(requests, name, MACH_PORT_NULL);
     lock_drop(&requests->lock);
 }
 
-void requests_rename(struct module_state *state, mach_port_name_t from, mach_port_name_t to)
+void requests_receive_renamed(struct module_state *state, mach_port_name_t from,
+                              mach_port_name_t to)
 {
     struct requests *requests = state->requests;
     struct request *request;

@@ -17,18 +17,17 @@ bool requests_answer(struct module_state *state, const mach_msg_header_t *messag
 /* The number that a notification carries, a name or a count. False if it is too short for one. */
 bool notification_number(const mach_msg_header_t *notification, uint32_t *number);
 
-/* The receive right `notify` is gone, or the name stands for a new port: nothing asked for is to
- * come there, and what it would have brought is released. */
-void requests_forget_port(struct module_state *state, mach_port_name_t notify);
+/* The receive right is gone, or the name stands for a new one: nothing that was asked for is to
+ * come there, and what it would have brought is released; nor can its own senders go. */
+void requests_receive_gone(struct module_state *state, mach_port_name_t name);
 
-/* The receive right `name` is gone: it can have no senders that could go. */
-void requests_forget_no_senders(struct module_state *state, mach_port_name_t name);
-
-/* The receive right has moved away. The notification that its senders have gone may still come. */
-void requests_port_left(struct module_state *state, mach_port_name_t name);
+/* The receive right has moved away. Nothing is to come there; but that its senders have gone may
+ * still be told. */
+void requests_receive_moved(struct module_state *state, mach_port_name_t name);
 
 /* The receive right came back under another name. */
-void requests_rename(struct module_state *state, mach_port_name_t from, mach_port_name_t to);
+void requests_receive_renamed(struct module_state *state, mach_port_name_t from,
+                              mach_port_name_t to);
 
 /* In the child of a fork: the kernel has none of them. */
 void requests_forget_all(struct module_state *state);

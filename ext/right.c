@@ -52,10 +52,8 @@ static void right_release_now(struct right *right, mach_port_name_t name)
     if (right_is_stale(right))
         return;
     /* Before another port can have the name. */
-    if (right->kind == RIGHT_RECEIVE) {
-        requests_forget_port(right->state, name);
-        requests_forget_no_senders(right->state, name);
-    }
+    if (right->kind == RIGHT_RECEIVE)
+        requests_receive_gone(right->state, name);
     right_name_release(right->kind, name);
 }
 
@@ -130,10 +128,8 @@ static mach_port_name_t move_out(struct right *right)
 void right_move_end(struct right *right)
 {
     mach_port_name_t name = move_out(right);
-    if (right->kind == RIGHT_RECEIVE) {
-        requests_forget_port(right->state, name);
-        requests_port_left(right->state, name);
-    }
+    if (right->kind == RIGHT_RECEIVE)
+        requests_receive_moved(right->state, name);
 }
 
 void right_move_give_back(struct right *right, mach_port_name_t name)
@@ -141,7 +137,7 @@ void right_move_give_back(struct right *right, mach_port_name_t name)
     uint64_t word = atomic_load(&right->word);
     uint64_t next;
     if (right->kind == RIGHT_RECEIVE)
-        requests_rename(right->state, word_name(word), name);
+        requests_receive_renamed(right->state, word_name(word), name);
     do {
         next = word & WORD_RELEASE ? 0 : WORD_OPEN | name;
     } while (!atomic_compare_exchange_weak(&right->word, &word, next));
@@ -233,10 +229,8 @@ struct right *right_adopt(struct module_state *state, enum right_kind kind, mach
 struct right *right_steal(struct module_state *state, enum right_kind kind, mach_port_name_t name)
 {
     /* What was asked for at an earlier port of that name, or of it, does not concern this one. */
-    if (kind == RIGHT_RECEIVE) {
-        requests_forget_port(state, name);
-        requests_forget_no_senders(state, name);
-    }
+    if (kind == RIGHT_RECEIVE)
+        requests_receive_gone(state, name);
     struct right *right = right_adopt(state, kind, name);
     if (!right)
         right_name_release(kind, name);

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import shutil
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from types import ModuleType
 
 import child_port as cp
 import pytest
+from child_port import _child_port as ext
 from support import DEADLINE, TOKEN
 
 EXAMPLE = Path(__file__).parent / "capi_example"
@@ -140,3 +143,14 @@ def test_what_fails_is_the_exception_of_python_and_the_right_stays(example: Modu
             with pytest.raises(cp.InvalidDestination):
                 example.hand_over(right, 1, port, cp.Disposition.MOVE_RECEIVE, DEADLINE)
         assert not port.closed
+
+
+def test_a_table_stays_until_its_interpreter_goes() -> None:
+    spec = ext.__spec__
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    alive = weakref.ref(module)
+    del module
+    gc.collect()
+    assert alive() is not None

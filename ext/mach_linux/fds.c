@@ -82,13 +82,13 @@ bool ml_fd_is_seqpacket(int fd, uint64_t *cookie)
     static _Atomic uint64_t checked[64];
     int type = 0;
     struct sockaddr_un peer;
-    socklen_t len = sizeof *cookie, peer_len = sizeof peer;
+    socklen_t len = sizeof type, peer_len = sizeof peer;
 
-    if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, cookie, &len) != 0)
+    *cookie = ml_fd_cookie(fd);
+    if (*cookie == 0)
         return false;
     if (checked[*cookie % 64] == *cookie)
         return true;
-    len = sizeof type;
     if (socket_domain(fd) != AF_UNIX || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 ||
         type != SOCK_SEQPACKET)
         return false;
@@ -141,13 +141,13 @@ int ml_channel_harden(int fd)
 
 int ml_channel_create(int pair[2], uint64_t *cookie)
 {
-    socklen_t len = sizeof *cookie;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
         ml_refused("socketpair", errno);
         return errno;
     }
     int error = ml_channel_harden(pair[1]);
-    if (error == 0 && getsockopt(pair[0], SOL_SOCKET, SO_COOKIE, cookie, &len) != 0)
+    *cookie = error == 0 ? ml_fd_cookie(pair[0]) : 0;
+    if (error == 0 && *cookie == 0)
         error = errno;
     if (error != 0) {
         ml_refused("setsockopt", error);

@@ -47,7 +47,7 @@ static inline void ml_garbage_add(struct ml_garbage *g, int fd)
 
 /* Is fd a connected Unix SEQPACKET socket? Fills *cookie with the kernel's identity of it. */
 bool ml_fd_is_seqpacket(int fd, uint64_t *cookie);
-/* The same of a socket that is one; 0 if it is none at all. */
+/* The kernel's identity of a socket, never 0; 0 and errno if fd is none. */
 uint64_t ml_fd_cookie(int fd);
 /* Is it a Unix socket of any kind? */
 bool ml_fd_is_unix(int fd);

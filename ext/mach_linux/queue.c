@@ -142,9 +142,8 @@ static void slot_free(struct ml_receiver *r, uint32_t slot, bool over)
      * kept a duplicate, and its hang-up would then be reported for ever. */
     if (r->epoll >= 0)
         (void)epoll_ctl(r->epoll, EPOLL_CTL_DEL, s->fd, NULL);
-    if (!over)
-        ml_channel_end(s->fd,
-                       !s->foreign); /* what lies behind the one message might close slowly */
+    if (!over) /* what lies behind the one message might close slowly */
+        ml_channel_end(s->fd, !s->foreign);
     ml_close(s->fd);
     *s = (struct ml_source){.fd = -1, .generation = s->generation + 1, .next_free = r->free_slot};
     r->free_slot = slot;
@@ -389,24 +388,16 @@ static void close_sources(struct ml_receiver *r, struct ml_garbage *g)
     r->free_slot = UINT32_MAX;
 }
 
-static void drop_stash(struct ml_receiver *r)
+/* `shared`: the messages go on elsewhere, with duplicates of their descriptors. */
+static void drop_stash(struct ml_receiver *r, bool shared)
 {
     while (r->stash != NULL) {
         struct ml_stash *s = r->stash;
         r->stash = s->next;
-        ml_packet_drop(&s->packet);
-        free(s);
-    }
-}
-
-/* The same, of messages that go on elsewhere with duplicates of their descriptors. */
-static void share_stash(struct ml_receiver *r)
-{
-    while (r->stash != NULL) {
-        struct ml_stash *s = r->stash;
-        r->stash = s->next;
-        ml_close_shared(ml_packet_fds(&s->packet), s->packet.n_fds);
-        s->packet.n_fds = 0;
+        if (shared) {
+            ml_close_shared(ml_packet_fds(&s->packet), s->packet.n_fds);
+            s->packet.n_fds = 0;
+        }
         ml_packet_drop(&s->packet);
         free(s);
     }
@@ -437,10 +428,7 @@ void ml_queue_close(struct ml_receiver *r, bool handed_on, struct ml_garbage *g)
             if (r->sources[i].kind != ML_SOURCE_FREE)
                 ml_channel_end(r->sources[i].fd, !r->sources[i].foreign);
     close_sources(r, g);
-    if (handed_on) /* duplicates of its descriptors went along: the rights in it live on, too */
-        share_stash(r);
-    else
-        drop_stash(r);
+    drop_stash(r, handed_on);
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -450,7 +438,7 @@ void ml_queue_end_foreign(struct ml_receiver *r)
     for (uint32_t i = 0; i < r->n_slots; i++)
         if (r->sources[i].kind != ML_SOURCE_FREE && r->sources[i].foreign)
             ml_channel_end(r->sources[i].fd, false);
-    drop_stash(r);
+    drop_stash(r, false);
     pthread_mutex_unlock(&r->lock);
 }
 

@@ -63,8 +63,8 @@ void ml_queue_end_foreign(struct ml_receiver *r);
 /* Ends the waits in `from` and gives its queue to `to`, which has none. */
 void ml_queue_move(struct ml_receiver *from, struct ml_receiver *to);
 
-/* Rights in messages that were put back are somebody else's, another process's by now or in a
- * forked child the parent's: closed here, and nothing else. */
+/* In a forked child, where nobody else is. Rights in messages that were put back are the parent's:
+ * closed here, and nothing else. */
 void ml_queue_abandon_stash(struct ml_receiver *r, struct ml_garbage *g);
 
 /* r->lock is held. */

@@ -281,17 +281,18 @@ static struct ml_port *arrived_port(struct ml_right *right, enum ml_port_kind ki
  * nobody can send is the port that is known here only if it left here. */
 static void settle_severed(struct ml_right *right)
 {
+    const uint64_t rx_cookie = ml_fd_cookie(right->receiver->rx);
     const struct ml_port *known = ml_port_find(ML_PORT, right->key);
     if (known == NULL) /* a service's */
         known = ml_bootstrap_port_find(right->key);
-    if (known == NULL || known->rx_cookie != right->severed_rx)
-        right->key = right->severed_rx;
+    if (known == NULL || known->rx_cookie != rx_cookie)
+        right->key = rx_cookie;
 }
 
 static mach_port_name_t copyout_receive(struct ml_right *right, struct ml_garbage *g)
 {
     struct ml_port *p = right->port;
-    if (p == NULL && right->severed_rx != 0)
+    if (p == NULL && ml_fd_hung_up(right->fds[0]))
         settle_severed(right);
     if (p == NULL)
         p = arrived_port(right, ML_PORT, g);
@@ -435,8 +436,6 @@ static bool arrive_receive(const int *fds, enum ml_carry carry, struct ml_right 
     if (!ml_fd_is_seqpacket(fds[0], &rx_cookie) || !is_sending_end(fds[1], &right->key, true) ||
         !ml_channel_matches(fds[1], fds[0]) || ml_channel_harden(fds[0]) != 0)
         return false;
-    if (ml_fd_hung_up(fds[1]))
-        right->severed_rx = rx_cookie;
     right->receiver = ml_receiver_adopt(-1, &g);
     if (right->receiver == NULL)
         return false;

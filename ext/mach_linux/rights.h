@@ -19,14 +19,13 @@
 #include "space.h"
 
 struct ml_right {
-    uint8_t carry;           /* enum ml_carry: what is owned */
-    uint8_t disposition;     /* how the sender named it; 0 for one that arrived */
-    bool reserved;           /* `origin` is kept for undo */
-    uint64_t severed_rx;     /* of a receive right to which nobody can send: rx's cookie; else 0 */
-    bool incomplete;         /* arrived without some of what was to come with it */
-    bool dead;               /* arrived after its port died */
-    mach_port_name_t origin; /* the name that it came from */
-    struct ml_port *port;    /* a reference, or NULL: then `fds` */
+    uint8_t carry;                /* enum ml_carry: what is owned */
+    uint8_t disposition;          /* how the sender named it; 0 for one that arrived */
+    bool reserved;                /* `origin` is kept for undo */
+    bool incomplete;              /* arrived without some of what was to come with it */
+    bool dead;                    /* arrived after its port died */
+    mach_port_name_t origin;      /* the name that it came from */
+    struct ml_port *port;         /* a reference, or NULL: then `fds` */
     struct ml_receiver *receiver; /* of a receive right */
     struct ml_live
         *live;    /* copied in, of a port whose receive right is here: a reference, or NULL */

@@ -126,7 +126,7 @@ static int put_filed(int fd, struct ml_packet *packet, const int *fds, unsigned 
     return error;
 }
 
-static int put_filed_or_not(int fd, struct ml_packet *packet, const int *fds, unsigned n_fds)
+static int put_message(int fd, struct ml_packet *packet, const int *fds, unsigned n_fds)
 {
     struct iovec bytes = {packet->bytes, packet->size};
     if (packet->file < 0 && packet->size <= STASH_INLINE)
@@ -142,12 +142,12 @@ static int put_stash(int fd, struct ml_packet *packet)
 {
     const uint8_t flags = ml_packet_wire(packet)->flags;
     if (packet->chained == NULL && packet->n_fds < ML_FDS_MAX)
-        return put_filed_or_not(fd, packet, packet->fds, packet->n_fds);
+        return put_message(fd, packet, packet->fds, packet->n_fds);
     int chain = ml_chain_create(ml_packet_fds(packet), packet->n_fds);
     if (chain < 0)
         return errno;
     ml_packet_wire(packet)->flags |= ML_WIRE_CHAIN;
-    int error = put_filed_or_not(fd, packet, &chain, 1);
+    int error = put_message(fd, packet, &chain, 1);
     ml_packet_wire(packet)->flags = flags;
     ml_close(chain);
     return error;

@@ -116,9 +116,9 @@ class Shelf:
                     return self._take_found(token)
                 check_cancelled(cancel)
                 # Twice, if there is time: the other thread may have something in its hands.
-                if (over or deadline.passed()) and is_over():
+                was_over, over = over, is_over()
+                if over and (was_over or deadline.passed()):
                     raise PeerGone("the peer has ended, and has not checked in")
-                over = is_over()
                 if deadline.passed():
                     raise timed_out("accepting, while another thread does")
                 wait(deadline)

@@ -6,9 +6,8 @@
 #include <string.h>
 
 #include "packet.h"
+#include "target_packet.h"
 #include "world.h"
-
-#define OPTION_CHAIN 0x80u
 
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);

@@ -12,13 +12,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* As state.c has them. */
-struct piece {
-    uint32_t magic, kind, value, reserved;
-};
-#define PIECE(kind) ((struct piece){0x31534d4cu, kind, 0, 0})
-enum { GENERATION = 2, SOURCES, STASH, NO_SENDERS };
-
 /* A SEQPACKET socket in whose queue there is what closes slowly, and that nobody else has. */
 static int loaded(void)
 {
@@ -83,20 +76,20 @@ static mach_port_t arrive(struct piece piece, int fd)
 
 CASE(a_request_whose_socket_closes_slowly_is_left_out)
 {
-    IS_OK(mach_port_destroy(TASK, arrive(PIECE(NO_SENDERS), loaded())));
+    IS_OK(mach_port_destroy(TASK, arrive(PIECE(PIECE_NO_SENDERS), loaded())));
 }
 
 CASE(what_listens_is_no_request)
 {
-    IS_OK(mach_port_destroy(TASK, arrive(PIECE(NO_SENDERS), loaded_listener())));
+    IS_OK(mach_port_destroy(TASK, arrive(PIECE(PIECE_NO_SENDERS), loaded_listener())));
 }
 
 CASE(what_listens_or_is_not_connected_is_no_source)
 {
-    mach_port_t name = arrive(PIECE(SOURCES), loaded_listener());
+    mach_port_t name = arrive(PIECE(PIECE_SOURCES), loaded_listener());
     IS(is_empty(name), 1);
     IS_OK(mach_port_destroy(TASK, name));
-    name = arrive(PIECE(SOURCES), socket(AF_UNIX, SOCK_SEQPACKET, 0));
+    name = arrive(PIECE(PIECE_SOURCES), socket(AF_UNIX, SOCK_SEQPACKET, 0));
     IS(is_empty(name), 1);
     IS_OK(mach_port_destroy(TASK, name));
 }
@@ -123,7 +116,7 @@ CASE(the_sources_of_a_receive_right_that_is_there_already_are_emptied)
     struct with_right one = right_packet(ML_CARRY_RECEIVE, MACH_MSG_TYPE_PORT_RECEIVE),
                       other = right_packet(ML_CARRY_RECEIVE_STATE, MACH_MSG_TYPE_PORT_RECEIVE);
     mach_port_t port = make_port();
-    int channel[2], state = state_of(PIECE(SOURCES), loaded());
+    int channel[2], state = state_of(PIECE(PIECE_SOURCES), loaded());
     uint64_t cookie;
     NEED(ml_channel_create(channel, &cookie) == 0);
     memset(&p, 0, sizeof p);
@@ -150,7 +143,7 @@ CASE(a_source_whose_former_owner_has_a_duplicate_hides_nothing)
     int pair[2];
     NEED(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
     int kept = fcntl(pair[1], F_DUPFD_CLOEXEC, 0);
-    mach_port_t name = arrive(PIECE(SOURCES), pair[1]);
+    mach_port_t name = arrive(PIECE(PIECE_SOURCES), pair[1]);
     put(pair[0], &p, sizeof p, NULL, 0);
     put(pair[0], "", 0, NULL, 0); /* looks like the end, without credentials */
     put_lingering(pair[0]);
@@ -164,7 +157,7 @@ CASE(what_the_library_sends_to_a_port_of_this_process_is_not_the_kernels)
 {
     mach_port_t port = make_port();
     int to = sending_end(port), pipes[2], state[2];
-    struct piece gone = PIECE(GENERATION), asks = PIECE(NO_SENDERS);
+    struct piece gone = PIECE(PIECE_GENERATION), asks = PIECE(PIECE_NO_SENDERS);
     NEED(pipe(pipes) == 0);
     NEED(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, state) == 0);
     close(pipes[0]);
@@ -231,11 +224,11 @@ CASE(a_right_that_came_without_all_of_its_state_is_not_given)
     struct {
         struct piece piece;
         struct plain message;
-    } stashed = {PIECE(STASH), plain_packet(5)};
+    } stashed = {PIECE(PIECE_STASH), plain_packet(5)};
     enum { MANY = 6, FEW = 5 };
     mach_port_t port = make_port();
     int to = sending_end(port), state[2], fds[MANY];
-    struct piece sources = PIECE(SOURCES);
+    struct piece sources = PIECE(PIECE_SOURCES);
     NEED(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, state) == 0);
     for (int i = 0; i < MANY; i++) {
         int pair[2];

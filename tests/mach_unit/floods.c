@@ -318,6 +318,42 @@ CASE(an_array_has_no_more_rights_than_mach_takes)
     }
 }
 
+CASE(a_message_has_no_more_descriptors_than_can_be_named_at_once)
+{
+    enum { MOST = 65536 };
+    struct plain p = plain_packet(1);
+    mach_msg_size_t size = sizeof(mach_msg_header_t) + sizeof(mach_msg_body_t) +
+                           (MOST + 1) * sizeof(mach_msg_port_descriptor_t);
+    uint32_t counts[] = {MOST, MOST + 1};
+    mach_msg_header_t *m = calloc(1, size + MAX_TRAILER_SIZE);
+    mach_port_t port = make_port();
+    int to = sending_end(port);
+    NEED(m != NULL);
+    p.header.msgh_size = size;
+    p.header.msgh_bits = MACH_MSGH_BITS_COMPLEX;
+    for (int i = 0; i < 2; i++) {
+        const mach_msg_return_t most = i == 0 ? MACH_MSG_SUCCESS : MACH_SEND_TOO_LARGE;
+        *m = (mach_msg_header_t){.msgh_bits = MAKE_SEND | MACH_MSGH_BITS_COMPLEX,
+                                 .msgh_remote_port = port};
+        memcpy(m + 1, &counts[i], sizeof counts[i]);
+        IS_CODE(mach_msg(m, MACH_SEND_MSG, size, 0, 0, 0, 0), most);
+        drain(port);
+        /* The same by one who does not ask. */
+        *m = p.header;
+        int file = memfd_create("packet", MFD_ALLOW_SEALING);
+        NEED(write(file, &p.wire, sizeof p.wire) == sizeof p.wire);
+        NEED(write(file, m, size) == (ssize_t)size && fcntl(file, F_ADD_SEALS, ML_SEALS) == 0);
+        struct plain head = p;
+        head.wire.flags = ML_WIRE_MEMFD;
+        put(to, &head, sizeof head, &file, 1);
+        close(file);
+        IS_CODE(
+            mach_msg(m, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, size + MAX_TRAILER_SIZE, port, NOW, 0),
+            i == 0 ? MACH_MSG_SUCCESS : MACH_RCV_TIMED_OUT);
+    }
+    free(m);
+}
+
 /* --- closing elsewhere ----------------------------------------------------------------------- */
 
 CASE(sockets_of_any_kind_with_what_closes_slowly_hold_nobody)

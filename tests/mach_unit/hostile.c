@@ -177,11 +177,6 @@ static mach_port_t arrive_with_state(const void *pieces[], const size_t sizes[],
     return take_right(to, MACH_MSG_TYPE_PORT_RECEIVE);
 }
 
-struct piece {
-    uint32_t magic, kind, value, reserved;
-};
-enum { PIECE_MAGIC = 0x31534d4c, PIECE_LIMITS = 1, PIECE_STASH = 4 };
-
 CASE(a_forged_message_in_the_state_of_a_right_comes_from_nobody)
 {
     struct {

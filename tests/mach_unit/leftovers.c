@@ -97,14 +97,11 @@ CASE(a_port_with_hundreds_of_pipes_moves)
     (void)take_notification(notify, MACH_NOTIFY_NO_SENDERS);
 }
 
-/* What another task says that a receive right had is taken, up to a point: see state.c for a piece.
- */
+/* What another task says that a receive right had is taken, up to a point. */
 CASE(a_moved_right_does_not_bring_descriptors_without_number)
 {
     enum { PER_PIECE = 250, PIECES = 30, MOST = 4096 };
-    const struct {
-        uint32_t magic, kind, value, reserved;
-    } generations = {0x31534d4c, 2, 0, 0};
+    const struct piece generations = PIECE(PIECE_GENERATION);
     struct with_right p = right_packet(ML_CARRY_RECEIVE_STATE, MACH_MSG_TYPE_PORT_RECEIVE);
     struct rlimit limit = descriptor_limit();
     mach_port_t to = make_port();

@@ -21,6 +21,14 @@ struct with_right {
     mach_msg_port_descriptor_t port;
 };
 
+/* One of the packets that a receive right's state consists of, as state.c has them. */
+struct piece {
+    uint32_t magic, kind, value, reserved;
+};
+#define PIECE_MAGIC 0x31534d4cu
+enum { PIECE_LIMITS = 1, PIECE_GENERATION, PIECE_SOURCES, PIECE_STASH, PIECE_NO_SENDERS };
+#define PIECE(kind) ((struct piece){PIECE_MAGIC, kind, 0, 0})
+
 /* A duplicate of what the port's senders send through; also of a send-once right's. */
 int sending_end(mach_port_t port);
 struct plain plain_packet(mach_msg_id_t id);

@@ -2,6 +2,7 @@
  * done to the pipe; and a port's end says so without a signal and without waiting. */
 #include "packets.h"
 #include "fds.h"
+#include "pipes.h"
 #include "refuse.h"
 
 #include <errno.h>
@@ -95,6 +96,7 @@ CASE(a_daemon_that_closed_what_it_inherited_still_receives_rights)
     pid_t daemon = fork();
     NEED(daemon >= 0);
     if (daemon == 0) {
+        ml_pipe_prepare(); /* what it looks with it has not inherited, but closes as well */
         for (int fd = 3; fd < 250; fd++) /* above are the test's own */
             close(fd);
         for (int i = 0; i < 20; i++)
@@ -105,6 +107,28 @@ CASE(a_daemon_that_closed_what_it_inherited_still_receives_rights)
     int status = 1;
     NEED(waitpid(daemon, &status, 0) == daemon);
     IS(status, 0);
+}
+
+/* Descriptors of this process that are pipes. */
+static int open_pipes(void)
+{
+    int n = 0;
+    for (int fd = 0; fd < 1000; fd++)
+        n += fcntl(fd, F_GETPIPE_SZ) >= 0;
+    return n;
+}
+
+/* What a daemon's numbers stand for after it has closed everything is its own. */
+CASE(a_forked_process_has_none_of_its_parents_pipes)
+{
+    (void)make_port(); /* with the first one goes the pipe that is looked with */
+    int status, before = open_pipes();
+    pid_t pid = fork();
+    NEED(pid >= 0);
+    if (pid == 0)
+        _exit(before - open_pipes());
+    NEED(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+    IS(WEXITSTATUS(status), 2);
 }
 
 CASE(where_vmsplice_is_forbidden_the_end_shows_all_the_same)

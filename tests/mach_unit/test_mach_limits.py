@@ -19,7 +19,8 @@ CASES = ROOT / "tests" / "mach"
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="mach_linux is for Linux")
 
-WRAPPED = ["ml_vm_allocate", "fstatfs", "fstat", "unlink"]
+WRAPPED = ["ml_vm_allocate", "fstatfs", "fstat", "unlink", "clock_gettime", "flock"]
+WRAPPED += ["ml_watch_remove"]
 # Of each program: what it consists of beside the support and the library, and how it is linked.
 SOURCES = {
     "limits": ["limits.c"],

@@ -107,6 +107,7 @@ typedef unsigned int mach_msg_copy_options_t;
 #define MACH_MSG_PORT_DESCRIPTOR 0
 #define MACH_MSG_OOL_DESCRIPTOR 1
 #define MACH_MSG_OOL_PORTS_DESCRIPTOR 2
+#define MACH_MSG_OOL_VOLATILE_DESCRIPTOR 3 /* refused: MACH_SEND_INVALID_TYPE */
 
 /*
  * How out-of-line memory is sent. The receiver always gets private memory that it must free with
