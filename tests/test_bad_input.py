@@ -101,6 +101,7 @@ def check_in(setting: Setting, **changes: Any) -> None:
         ({"timeout": "1"}, TypeError),
         ({"timeout": -1}, ValueError),
         ({"timeout": float("nan")}, ValueError),
+        ({"timeout": 10**400}, OverflowError),
     ],
     ids=str,
 )
@@ -238,6 +239,7 @@ TIMEOUTS: list[tuple[dict[str, Any], type[Exception]]] = [
     ({"timeout": []}, TypeError),
     ({"timeout": -1}, ValueError),
     ({"timeout": float("nan")}, ValueError),
+    ({"timeout": 10**400}, OverflowError),
     ({"cancel": "token"}, TypeError),
     ({"cancel": True}, TypeError),
 ]

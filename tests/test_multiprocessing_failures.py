@@ -322,6 +322,40 @@ def test_an_interrupt_at_any_line_of_pickling_gives_the_right_back(port: cp.Rece
     sharing.stop()
 
 
+def test_an_interrupt_at_the_end_of_pickling_loses_no_right(
+    port: cp.ReceiveRight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events, last, inside = 0, 0, False
+    reported: list[object] = []
+    monkeypatch.setattr("sys.unraisablehook", lambda report: reported.append(report.exc_type))
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        """Also as a function returns: what it returns must not be lost either."""
+        nonlocal events, inside
+        is_outermost = frame.f_code is sharing._Sharer._pickled.__code__
+        if inside or is_outermost:
+            inside = not (is_outermost and event == "return")
+            events += 1
+            if events == last:
+                raise KeyboardInterrupt
+        return trace
+
+    ForkingPickler.dumps(port.make_send())  # all is set up
+    while events >= last:
+        last, events, inside = last + 1, 0, False
+        once = port.make_send_once()
+        sys.settrace(trace)
+        try:
+            pickled = dumps(once)
+        finally:
+            sys.settrace(None)
+        again = pickle.loads(pickled)
+        again.send(b"x", timeout=DEADLINE)
+        assert received(port).data == b"x"
+    assert reported == [KeyboardInterrupt] * (last - 1)
+    assert last > 5
+
+
 def test_a_right_that_is_dropped_in_a_move_is_released(port: cp.ReceiveRight) -> None:
     once = port.make_send_once()
     ext._sharing_begin(once)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import child_port as cp
 import pytest
+from child_port import _spawn
+from child_port._child_link import ChildLink
 from support import (
     DEADLINE,
+    SOON,
     descriptors,
     python,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from conftest import StartChild
 
 CHECK_IN = "cp.check_in_to_parent(cp.task_self(), timeout=DEADLINE)\n"
@@ -62,6 +68,118 @@ def test_one_that_is_dropped_releases_its_port() -> None:
     gc.collect()
     with pytest.raises(cp.UnknownService):
         cp.bootstrap.look_up(name)
+
+
+def test_a_close_that_is_interrupted_is_finished_by_the_next(
+    start: StartChild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = descriptors()
+    child = start(WAIT)
+    close = os.close
+
+    def close_interrupted(fd: int) -> None:
+        close(fd)
+        raise KeyboardInterrupt
+
+    interruptions = 0
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "close", close_interrupted)
+        while True:
+            try:
+                child.close()
+                break
+            except KeyboardInterrupt:
+                interruptions += 1
+    assert interruptions > 1
+    assert descriptors() == before
+
+
+def test_a_block_whose_end_is_interrupted_releases_the_rest(
+    start: StartChild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def close_interrupted(link: ChildLink) -> None:
+        raise KeyboardInterrupt
+
+    before = descriptors()
+    child = start(WAIT, stdin=subprocess.PIPE)
+    with monkeypatch.context() as patch:
+        patch.setattr(ChildLink, "close", close_interrupted)
+        with pytest.raises(KeyboardInterrupt), child:
+            pass
+    assert child.poll() is None
+    assert child.stdin is not None
+    assert child.stdin.closed
+    child.close()
+    assert descriptors() == before
+
+
+def test_what_a_child_was_to_have_is_closed_when_nobody_knows_of_it_any_more() -> None:
+    before = descriptors()
+    link = ChildLink("bootstrap")
+    del link
+    gc.collect()
+    assert descriptors() == before
+
+
+CLOSES_ITS_END = (
+    "from child_port import _parent\n_parent._the_link().close()\nprint(flush=True)\n" + WAIT
+)
+
+
+@pytest.fixture
+def one_that_closed_its_end(start: StartChild) -> cp.Popen[Any]:
+    """It lives on."""
+    child = start(CLOSES_ITS_END, stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.readline()
+    return child
+
+
+def test_that_the_child_is_gone_is_told_by_the_deadline(
+    one_that_closed_its_end: cp.Popen[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though its status, which there may be in a moment, would make a better message."""
+    monkeypatch.setattr(_spawn, "_LAST_GASP_S", DEADLINE / 3)
+    child, began = one_that_closed_its_end, time.monotonic()
+
+    async def async_ones() -> None:
+        with pytest.raises(cp.PeerGone, match="closed its end of the pipe"):
+            await child.accept_async(SOON)
+        with pytest.raises(cp.PeerGone, match="closed its end of the pipe"):
+            await child.collect_async({"key": cp.SendRight}, SOON)
+
+    for wait in (
+        lambda: child.accept(SOON),
+        lambda: child.collect({"key": cp.SendRight}, SOON),
+        lambda: child.send_right(None, timeout=SOON),
+    ):
+        with pytest.raises(cp.PeerGone, match="closed its end of the pipe"):
+            wait()
+        assert time.monotonic() - began < DEADLINE / 3
+    asyncio.run(async_ones())
+    assert time.monotonic() - began < DEADLINE / 3
+
+
+def test_the_wait_for_the_status_lets_the_loop_go_on(
+    one_that_closed_its_end: cp.Popen[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_spawn, "_LAST_GASP_S", 5 * SOON)
+    child = one_that_closed_its_end
+
+    async def turns_while(wait: Awaitable[object]) -> int:
+        turns, waiting = 0, asyncio.ensure_future(wait)
+        while not waiting.done():
+            await asyncio.sleep(0.001)
+            turns += 1
+        with pytest.raises(cp.PeerGone):
+            await waiting
+        return turns
+
+    async def main() -> None:
+        assert await turns_while(child.accept_async(DEADLINE)) > 5
+        assert await turns_while(child.collect_async({"key": cp.SendRight}, DEADLINE)) > 5
+
+    asyncio.run(main())
 
 
 def test_the_callers_descriptors_and_environment_are_passed_on(start: StartChild) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import signal
@@ -9,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import child_port as cp
@@ -183,6 +185,70 @@ def test_closing_ends_the_look_up_of_a_child_that_is_stopped(
     with running(send):
         time.sleep(SOON)
         stopped_child.close()
+
+
+@asynccontextmanager
+async def stopped_process(program: str = STOPS) -> AsyncIterator[cp.Process]:
+    """The same in asyncio, killed in the end."""
+    async with await cp.create_subprocess_exec(*python(program), transport="bootstrap") as child:
+        try:
+            wait_until_stopped(child.pid)
+            yield child
+        finally:
+            with suppress(ProcessLookupError):
+                child.kill()
+
+
+@pytest.mark.parametrize("before", ["", "cp.check_in_to_parent(None)\n"])
+def test_a_task_sends_to_a_child_that_was_stopped_once_it_goes_on(before: str) -> None:
+    """Whether or not there is a check-in of the child's that nobody has accepted."""
+
+    async def main() -> None:
+        async with stopped_process(before + STOPS + "time.sleep(60)\n") as child:
+            sending = asyncio.create_task(child.send_right(None, timeout=DEADLINE))
+            resume = time.monotonic() + 10 * SOON
+            turns = 0
+            while time.monotonic() < resume:
+                await asyncio.sleep(0.001)
+                turns += 1
+            assert turns > 20  # while a look-up that does not wait takes half of that time
+            assert not sending.done()
+            child.send_signal(signal.SIGCONT)
+            await asyncio.wait_for(sending, DEADLINE / 3)
+
+    asyncio.run(main())
+
+
+def test_a_task_that_sends_to_a_child_that_is_stopped_can_be_called_off() -> None:
+    async def main() -> None:
+        async with stopped_process() as child:
+            with pytest.raises(cp.TimedOut, match="does not answer"):
+                await child.send_right(None, timeout=SOON)
+            with cancelled_soon() as cancel, pytest.raises(cp.Cancelled):
+                await child.send_right(None, cancel=cancel)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(child.send_right(None), SOON)
+            sending = asyncio.create_task(child.send_right(None))
+            await asyncio.sleep(SOON)
+            child.kill()
+            with pytest.raises(cp.PeerGone, match="SIGKILL"):
+                await asyncio.wait_for(sending, DEADLINE)
+
+    asyncio.run(main())  # and waits for the threads
+
+
+@pytest.mark.parametrize("with_token", [False, True])
+def test_closing_ends_the_look_up_of_a_task(with_token: bool) -> None:
+    async def main() -> None:
+        async with stopped_process() as child:
+            cancel = cp.CancelToken() if with_token else None
+            sending = asyncio.create_task(child.send_right(None, cancel=cancel))
+            await asyncio.sleep(SOON)
+            child.close()
+            with pytest.raises(cp.PortChanged):
+                await asyncio.wait_for(sending, DEADLINE)
+
+    asyncio.run(main())
 
 
 def test_the_child_of_a_parent_that_is_stopped_has_a_deadline() -> None:

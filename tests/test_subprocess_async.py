@@ -8,6 +8,7 @@ import resource
 import signal
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,6 +16,7 @@ from typing import Any
 
 import child_port as cp
 import pytest
+from child_port import _subprocess_async
 from support import DEADLINE, SOON, cancelled_soon, python
 
 CHECK_IN = "cp.check_in_to_parent(cp.task_self(), timeout=DEADLINE)\n"
@@ -93,6 +95,31 @@ def test_a_child_that_is_killed_is_named_with_its_signal() -> None:
                 with pytest.raises(cp.PeerGone):
                     await child.send_right(port, cp.Disposition.MOVE_RECEIVE, timeout=DEADLINE)
                 assert not port.closed
+
+    run(main)
+
+
+def test_that_the_child_is_gone_is_told_by_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though its status, which there may be in a moment, would make a better message."""
+    monkeypatch.setattr(_subprocess_async, "LAST_GASP_S", DEADLINE / 3)
+    took: list[float] = []
+    program = "from child_port import _parent\n_parent._the_link().close()\nprint(flush=True)\n"
+
+    async def main() -> None:
+        async with await start(program + SLEEP, stdout=asyncio.subprocess.PIPE) as child:
+            assert child.stdout is not None
+            await child.stdout.readline()
+            for wait in (
+                child.accept(SOON),
+                child.collect({"key": cp.SendRight}, SOON),
+                child.send_right(None, timeout=SOON),
+            ):
+                began = time.monotonic()
+                with pytest.raises(cp.PeerGone, match="closed its end of the pipe"):
+                    await wait
+                took.append(time.monotonic() - began)
+            child.kill()
+        assert max(took) < DEADLINE / 3
 
     run(main)
 

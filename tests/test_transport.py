@@ -266,6 +266,42 @@ def test_a_command_that_does_not_exist_leaves_nothing_registered() -> None:
     assert registered_names() == NOTHING
 
 
+def test_what_was_registered_is_put_back_without_a_descriptor_left() -> None:
+    program = """
+import resource
+from child_port import _child_port as ext
+from child_port._registered import SLOTS, registered
+
+def names():
+    found = ext.registered_lookup()
+    return [found[slot] and found[slot].name for slot in SLOTS]
+
+def use_up(kept):
+    while True:
+        kept.append(os.dup(0))
+
+ports = [cp.ReceiveRight() for _ in SLOTS]
+rights = [port.make_send() for port in ports]
+ours = cp.ReceiveRight().make_send()
+resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+for registered_before in ([None, None], rights):
+    for slot, right in zip(SLOTS, registered_before):
+        ext.registered_replace(slot, right)
+    before, kept = names(), []
+    try:
+        with registered(ours):
+            use_up(kept)
+    except OSError as error:
+        assert error.filename is None and error.errno == 24, error
+    for fd in kept:
+        os.close(fd)
+    assert names() == before, (names(), before)
+print("done")
+"""
+    result = subprocess.run(python(program), capture_output=True, text=True, timeout=DEADLINE)
+    assert (result.returncode, result.stdout) == (0, "done\n"), result.stderr
+
+
 def test_children_that_are_started_at_once_each_have_their_own_parent_port() -> None:
     def one() -> None:
         with cp.Popen(python(CHECK_IN), transport="inherited") as child:

@@ -30,11 +30,13 @@
 /* A right's two descriptors are often neighbours, which takes one call instead of two. */
 static bool close_both(const int *fds)
 {
-    static _Atomic bool refused; /* by a sandbox */
-    if (fds[1] != fds[0] + 1 || refused)
+    static atomic_bool refused; /* by a sandbox: written once, for it is asked for each right */
+    if (fds[1] != fds[0] + 1 || atomic_load_explicit(&refused, memory_order_relaxed))
         return false;
-    refused = ml_close_range(fds[0], fds[1]) != 0;
-    return !refused;
+    if (ml_close_range(fds[0], fds[1]) == 0)
+        return true;
+    atomic_store_explicit(&refused, true, memory_order_relaxed);
+    return false;
 }
 
 void ml_garbage_close(struct ml_garbage *g)

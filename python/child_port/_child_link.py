@@ -132,8 +132,8 @@ class ChildLink:
     def started(self, pid: int, pinned: bool) -> None:
         """The child runs, and its ends belong to it alone."""
         assert self._port is not None
-        for fd in ("check in: child", "receive: child"):
-            os.close(self._fds.pop(fd))
+        for key in self._child_keys():
+            self._close_one(key)
         self.server = KeyedServer._checked_in(
             self._port, self._name, self._token, pid if pinned else None
         )
@@ -171,7 +171,8 @@ class ChildLink:
         deadline: Deadline,
         cancel: CancelToken | None,
     ) -> None:
-        """send() that blocks neither asyncio's event loop nor a thread."""
+        """send() that does not block asyncio's event loop, and takes a thread only to look up the
+        child's name."""
         from ._aio import retry
         from ._attempts import CheckInAttempts
 
@@ -208,7 +209,9 @@ class ChildLink:
     async def _look_up_async(
         self, deadline: Deadline, cancel: CancelToken | None
     ) -> tuple[SendRight, int]:
-        """_look_up() in attempts that do not wait. Several tasks may be at it."""
+        """_look_up() without blocking asyncio's event loop. Several tasks may be at it."""
+        import asyncio
+
         from ._aio import retry, until
 
         assert self.server is not None
@@ -221,18 +224,32 @@ class ChildLink:
         def take_up() -> tuple[SendRight, int]:
             return self._destination or self._take_up(invitation, now, cancel)
 
+        def find() -> tuple[SendRight, int]:
+            return self._turn.during(
+                lambda: self._destination or self._take_up(invitation, deadline, over),
+                deadline,
+                over,
+                "sending to the child",
+            )
+
         def check_ended() -> None:
             check_cancelled(cancel)
             if not self._open_reader().ended():
                 raise timed_out("waiting for the child's end")
 
+        over = CancelToken(cancel, self._closed)
         try:
-            return await self.server._until(take_up, deadline, [self.watch_fd, *stop])
+            if invitation.service_name == HANDED_OVER:
+                return await self.server._until(take_up, deadline, [self.watch_fd, *stop])
+            # Who serves the name may be stopped, and no descriptor tells that it goes on.
+            return await asyncio.to_thread(find)
         except UnknownService as error:
             with suppress(TimedOut):
                 await retry(check_ended, Deadline(deadline.slice(LAST_GASP_S)))
                 raise PeerGone(_NO_LONGER) from error
             raise
+        finally:
+            over.cancel()  # a task that is cancelled leaves no thread waiting
 
     def _open_reader(self) -> InvitationReader:
         if self._reader is None:
@@ -277,27 +294,42 @@ class ChildLink:
         # Then nobody uses the descriptors any more.
         self._turn.during(self._close_rest, Deadline(None), None, "")
 
+    def __del__(self) -> None:
+        with suppress(AttributeError):  # of an __init__ that was cut off early
+            self.close()
+
     def _close_rest(self) -> None:
         if self._destination is not None:
             self._destination[0].close()
         self.close_descriptors()
 
     def close_descriptors(self) -> None:
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.close()
+        """What a handler's exception cuts off is closed the next time."""
+        if self._reader is not None:
+            self._reader.close()
+        self._reader = None
         self.process_watch = self.watch_fd = -1
         while self._watches:
             with suppress(OSError):  # a forked process on macOS has inherited no kqueue
-                self._watches.pop().close()
-        while self._fds:
-            os.close(self._fds.popitem()[1])
+                self._watches[-1].close()
+            del self._watches[-1:]
+        for key in list(self._fds):
+            self._close_one(key)
+
+    def _close_one(self, key: str) -> None:
+        # No call between taking it and closing it, so that nothing is raised there: see _turn.
+        if key in self._fds:
+            fd = self._fds[key]
+            del self._fds[key]
+            os.close(fd)
+
+    def _child_keys(self) -> list[str]:
+        return [key for key in self._fds if key.endswith(": child")]
 
     def close_in_forked_child(self) -> None:
         """Close this process's ends in a copy of it. The child's are not for it to close: the copy
         may be the child, about to run its program (with preexec_fn, or started by uvloop)."""
-        childs = {key: fd for key, fd in self._fds.items() if key.endswith(": child")}
-        for key in childs:
+        for key in self._child_keys():
             del self._fds[key]
         self._turn = Turn()  # whose it was may not be here
         self.close_descriptors()

@@ -21,7 +21,7 @@ class Deadline:
     """The moment by which a call must be through, from a timeout in seconds.
 
     None and infinity never come. Raises ValueError for a negative timeout or NaN, TypeError for
-    what is no number.
+    what is no number, OverflowError for an integer that no float can hold.
     """
 
     __slots__ = ("_at",)

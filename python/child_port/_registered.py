@@ -12,6 +12,7 @@ then, so who starts the child has to see to it that there is no fork: _posix_spa
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,6 +25,10 @@ from ._child_port import (
 )
 
 SLOTS = (1, 2)
+
+# Descriptors kept free for putting back. On Linux each right is two, to look it up and again to
+# register it; macOS needs none.
+_SPARE = 0 if sys.platform == "darwin" else 8
 
 # Whatever is started meanwhile inherits the right as well, so one at a time. Without the token it
 # is of no use.
@@ -91,7 +96,9 @@ def registered(right: SendRight) -> Iterator[Lent]:
     Other threads' blocks wait for this one's end.
     """
     pid = os.getpid()
-    with _lock:
+    with _lock, ExitStack() as spare:
+        for _ in range(_SPARE):
+            spare.enter_context(open(os.devnull, "rb", buffering=0))
         lent = Lent(_slot_to_use())
         previous = registered_replace(lent.slot, right)
         ours = right.name
@@ -99,6 +106,7 @@ def registered(right: SendRight) -> Iterator[Lent]:
             lent.descriptors = registered_descriptors()
             yield lent
         finally:
+            spare.close()
             # A process forked in the block has inherited the right and is here to use it. What was
             # there before has no name in it.
             if os.getpid() == pid:

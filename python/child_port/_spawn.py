@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, AnyStr, Literal, overload
 
 from ._child_link import ChildLink
-from ._child_port import CancelToken, CheckIn, PeerGone, Right
-from ._deadline import Deadline
+from ._child_port import CancelToken, CheckIn, PeerGone, Right, TimedOut
+from ._deadline import Deadline, timed_out
 from ._expect import Expect
 from ._keyed import KeyedServer
 from ._server import rejections
@@ -113,7 +114,7 @@ class Popen(subprocess.Popen[AnyStr]):
         if pinned is None:
             pinned = not shell
         check_transport(transport)
-        link: ChildLink = ChildLink(transport)
+        link = self._link = ChildLink(transport)
         try:
             child_env = link.environment(env, pinned)
             options = {**options, "env": child_env, "pass_fds": pass_fds, "shell": shell}
@@ -121,9 +122,8 @@ class Popen(subprocess.Popen[AnyStr]):
                 super().__init__(args, text=text, encoding=encoding, **options)
             link.started(self.pid, pinned)
         except BaseException:
-            link.close()
+            self.close()
             raise
-        self._link = link
 
     @property
     def transport(self) -> Transport:
@@ -156,11 +156,11 @@ class Popen(subprocess.Popen[AnyStr]):
         Raises PeerGone as soon as the child has ended, or closed its end of the pipe, and has sent
         no more; and what Server.accept() raises. ValueError if this object is closed.
         """
-        link, server = self._open_link(), self.server
+        link, server, deadline = self._open_link(), self.server, Deadline(timeout)
         try:
             return server.accept(timeout, key=key, cancel=cancel, watch_fd=link.watch_fd)
         except PeerGone:
-            raise self._no_check_in(server) from None
+            raise self._gone(_no_check_in(server), deadline) from None
 
     async def accept_async(
         self,
@@ -170,13 +170,13 @@ class Popen(subprocess.Popen[AnyStr]):
         cancel: CancelToken | None = None,
     ) -> CheckIn:
         """accept() without blocking asyncio's event loop; the same exceptions."""
-        link, server = self._open_link(), self.server
+        link, server, deadline = self._open_link(), self.server, Deadline(timeout)
         try:
             return await server.accept_async(
                 timeout, key=key, cancel=cancel, watch_fd=link.watch_fd
             )
         except PeerGone:
-            raise self._no_check_in(server) from None
+            raise await self._gone_async(_no_check_in(server), deadline) from None
 
     def collect(
         self,
@@ -199,11 +199,11 @@ class Popen(subprocess.Popen[AnyStr]):
         accept() does. What came by then is not lost: the next collect() or accept(key=...) takes
         it, and close() releases it.
         """
-        link = self._open_link()
+        link, deadline = self._open_link(), Deadline(timeout)
         try:
             return self.server.collect(expect, timeout, cancel=cancel, watch_fd=link.watch_fd)
         except PeerGone as error:
-            raise self._gone(str(error)) from None
+            raise self._gone(str(error), deadline) from None
 
     async def collect_async(
         self,
@@ -213,13 +213,13 @@ class Popen(subprocess.Popen[AnyStr]):
         cancel: CancelToken | None = None,
     ) -> dict[str, Any]:
         """collect() without blocking asyncio's event loop; the same exceptions."""
-        link = self._open_link()
+        link, deadline = self._open_link(), Deadline(timeout)
         try:
             return await self.server.collect_async(
                 expect, timeout, cancel=cancel, watch_fd=link.watch_fd
             )
         except PeerGone as error:
-            raise self._gone(str(error)) from None
+            raise await self._gone_async(str(error), deadline) from None
 
     def send_right(
         self,
@@ -244,13 +244,13 @@ class Popen(subprocess.Popen[AnyStr]):
         try:
             self._open_link().send(right, disposition, deadline, cancel)
         except PeerGone as error:
-            raise self._gone("it takes no more rights") from error
+            raise self._gone("it takes no more rights", deadline) from error
 
     def close(self) -> None:
         """Release the port and the pipes. The process goes on; twice is fine."""
-        link, self._link = self._link, None
-        if link is not None:
-            link.close()
+        if self._link is not None:
+            self._link.close()
+        self._link = None  # and no earlier: what cuts that off leaves it to be closed again
 
     def __exit__(
         self,
@@ -258,26 +258,48 @@ class Popen(subprocess.Popen[AnyStr]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except BaseException:  # Ctrl-C, say, which is then as if it had come within the block
+            super().__exit__(*sys.exc_info())
+            raise
         super().__exit__(kind, error, traceback)
 
     def __del__(self, *args: Any, **options: Any) -> None:
-        self.close()
-        super().__del__(*args, **options)
+        try:
+            self.close()
+        finally:
+            super().__del__(*args, **options)
 
     def _open_link(self) -> ChildLink:
         if self._link is None:
             raise ValueError("this Popen is closed")
         return self._link
 
-    def _no_check_in(self, server: KeyedServer) -> PeerGone:
-        return self._gone(f"no check-in from it is left{rejections(server.stats)}")
+    # A process that ends closes its pipes a little before its status can be had.
 
-    def _gone(self, so: str) -> PeerGone:
-        # A process that ends closes its pipes a little before its status can be had.
+    def _gone(self, so: str, deadline: Deadline) -> PeerGone:
         with suppress(subprocess.TimeoutExpired):
-            self.wait(_LAST_GASP_S)
+            self.wait(deadline.slice(_LAST_GASP_S))
+        return self._peer_gone(so)
+
+    async def _gone_async(self, so: str, deadline: Deadline) -> PeerGone:
+        from ._aio import retry
+
+        def poll() -> None:
+            if self.poll() is None:
+                raise timed_out("waiting for the child's status")
+
+        with suppress(TimedOut):
+            await retry(poll, Deadline(deadline.slice(_LAST_GASP_S)))
+        return self._peer_gone(so)
+
+    def _peer_gone(self, so: str) -> PeerGone:
         return PeerGone(f"the child (pid {self.pid}) {how_it_ended(self.returncode)}; {so}")
+
+
+def _no_check_in(server: KeyedServer) -> str:
+    return f"no check-in from it is left{rejections(server.stats)}"
 
 
 def how_it_ended(status: int | None) -> str:

@@ -101,13 +101,13 @@ class Process:
 
         A task that is cancelled loses no check-in.
         """
-        link = self._open_link()
+        link, deadline = self._open_link(), Deadline(timeout)
         try:
             return await self.server.accept_async(
                 timeout, key=key, cancel=cancel, watch_fd=link.watch_fd
             )
         except PeerGone:
-            raise await self._gone("no check-in from it is left") from None
+            raise await self._gone("no check-in from it is left", deadline) from None
 
     async def collect(
         self,
@@ -117,13 +117,13 @@ class Process:
         cancel: CancelToken | None = None,
     ) -> dict[str, Any]:
         """The rights that the child hands over with keys. As Popen.collect()."""
-        link = self._open_link()
+        link, deadline = self._open_link(), Deadline(timeout)
         try:
             return await self.server.collect_async(
                 expect, timeout, cancel=cancel, watch_fd=link.watch_fd
             )
         except PeerGone as error:
-            raise await self._gone(str(error)) from None
+            raise await self._gone(str(error), deadline) from None
 
     async def send_right(
         self,
@@ -141,13 +141,13 @@ class Process:
         try:
             await link.send_async(right, disposition, deadline, cancel)
         except PeerGone:
-            raise await self._gone("it takes no more rights") from None
+            raise await self._gone("it takes no more rights", deadline) from None
 
     def close(self) -> None:
         """Release the port and the pipes. The process goes on; twice is fine."""
-        link, self._link = self._link, None
-        if link is not None:
-            link.close()
+        if self._link is not None:
+            self._link.close()
+        self._link = None  # and no earlier: what cuts that off leaves it to be closed again
 
     async def __aenter__(self) -> Process:
         return self
@@ -172,11 +172,11 @@ class Process:
             raise ValueError("this Process is closed")
         return self._link
 
-    async def _gone(self, so: str) -> PeerGone:
+    async def _gone(self, so: str, deadline: Deadline) -> PeerGone:
         # A process that ends closes its pipes a little before its status can be had, and here that
         # comes by way of a thread, or when the loop comes round.
         with suppress(TimeoutError):
-            async with asyncio.timeout(LAST_GASP_S):
+            async with asyncio.timeout(deadline.slice(LAST_GASP_S)):
                 await self.wait()
         return PeerGone(f"the child (pid {self.pid}) {how_it_ended(self.returncode)}; {so}")
 

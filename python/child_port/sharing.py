@@ -99,8 +99,8 @@ class _Held:
         """For `source`, which somebody pickles: `right` is a copy of it, or itself, in a move."""
         from multiprocessing.context import get_spawning_popen
 
-        self.right = right
-        self.moving = right is source
+        self._begun = right
+        self._owned = [] if right is source else [right]
         self.since = time.monotonic()
         self._source = weakref.ref(source)
         # multiprocessing's Popen object for the process being started, if it is for one alone. It
@@ -109,21 +109,42 @@ class _Held:
         self.process = None if process is None else weakref.ref(process, gone)
         self._attributes: dict[str, Any] = {} if process is None else vars(process)
 
+    @property
+    def right(self) -> Right:
+        return self._owned[0] if self._owned else self._begun
+
+    @property
+    def moving(self) -> bool:
+        return not self._owned
+
     def is_of(self, sources: tuple[Right, ...]) -> bool:
         return self._source() in sources
 
     def take(self) -> Right:
         """The right. The caller owns it."""
-        return _sharing_take(self.right) if self.moving else self.right
+        if self.moving:
+            self._end_move()
+        return self._owned[0]
 
     def settle(self) -> None:
         """The move is over: the object that was pickled is closed."""
-        self.right, self.moving = self.take(), False
+        if self.moving:
+            with suppress(ValueError):  # another thread has given the right back
+                self._end_move()
+
+    def _end_move(self) -> None:
+        try:
+            # One step: no signal's handler comes between the move's end and its being known here.
+            self._owned.extend(map(_sharing_take, (self._begun,)))
+        except ValueError:
+            if self.moving:
+                raise
+            # else another thread was faster
 
     def give_back(self) -> None:
         if self.moving:
             with suppress(ValueError):  # an interrupt came before the move had begun
-                _sharing_give_back(self.right)
+                _sharing_give_back(self._begun)
         else:
             self.right.close()
 
@@ -192,15 +213,15 @@ class _Sharer:
 
     def _pickled(self, key: int, failed: bool) -> None:
         """The pickling for which this key was made is over."""
-        held = self._held.pop(key, None)
-        if held is None:
-            return
         if failed:
-            held.give_back()
+            held = self._held.pop(key, None)
+            if held is not None:
+                held.give_back()
             return
-        if held.process is None:  # else it moves when the process has started
+        # It stays there meanwhile, whatever a signal's handler raises in between.
+        held = self._held.get(key)
+        if held is not None and held.process is None:  # else it moves when the process has started
             held.settle()
-        self._held[key] = held
 
     def _drop(self, key: int) -> bool:
         held = self._held.pop(key, None)
