@@ -20,6 +20,7 @@ import child_port as cp
 import pytest
 from child_port import _child_port as ext
 from child_port import sharing
+from child_port._secrets import random_service_name
 from sharing_support import METHODS, dumps, run, serve_once, start_what_is_made_once
 from support import DEADLINE, received
 
@@ -354,6 +355,26 @@ def test_an_interrupt_at_the_end_of_pickling_loses_no_right(
         assert received(port).data == b"x"
     assert reported == [KeyboardInterrupt] * (last - 1)
     assert last > 5
+
+
+def test_a_signal_handler_may_pickle_while_the_first_pickling_begins(
+    port: cp.ReceiveRight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> str:
+        monkeypatch.undo()
+        pickled.append(dumps(port.make_send()))  # as a handler would, within the other's lock
+        return random_service_name()
+
+    pickled: list[bytes] = []
+    sharing.stop()
+    monkeypatch.setattr(sharing, "random_service_name", interrupted)
+    pickled.append(dumps(port.make_send()))
+    threads = [t for t in threading.enumerate() if t.name == "child_port.sharing"]
+    assert len(threads) == 1
+    for one in pickled:
+        with pickle.loads(one) as right:
+            assert right.name == port.name
+    sharing.stop()
 
 
 def test_a_right_that_is_dropped_in_a_move_is_released(port: cp.ReceiveRight) -> None:

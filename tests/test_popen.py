@@ -482,19 +482,33 @@ def test_an_environment_of_bytes_has_no_parents_variables_left(
         assert check_in.sender.pid == child.pid
 
 
-def test_a_signal_handler_may_check_in_while_the_program_begins_to(start: StartChild) -> None:
+@pytest.mark.parametrize("what", ["raise KeyboardInterrupt", "made.append(_parent._the_link())"])
+def test_a_signal_handler_may_strike_at_any_line_of_the_first_check_in(
+    start: StartChild, what: str
+) -> None:
+    """It raises, or checks in itself; and afterwards there is the parent to check in with."""
     child = start(
-        "import signal\n"
-        "from child_port import _parent\n"
-        "def handler(*_):\n"
-        "    cp.check_in_to_parent(cp.task_self(), timeout=DEADLINE)\n"
-        "def interrupted():\n"
-        "    _parent.take_variables = take\n"
-        "    signal.raise_signal(signal.SIGUSR1)\n"
-        "    return take()\n"
-        "signal.signal(signal.SIGUSR1, handler)\n"
-        "take, _parent.take_variables = _parent.take_variables, interrupted\n" + CHECK_IN
+        "from child_port import _environment, _parent\n"
+        "codes = [_parent._the_link.__code__, *(\n"
+        "    f.__code__ for f in vars(_environment).values() if hasattr(f, '__code__'))]\n"
+        "before, lines, last = dict(os.environ), 0, 0\n"
+        "def trace(frame, event, _):\n"
+        "    global lines\n"
+        "    if frame.f_code not in codes: return None\n"
+        "    lines += 1\n"
+        "    if lines == last:\n"
+        "        sys.settrace(None)\n"
+        f"        {what}\n"
+        "    return trace\n"
+        "while lines >= last:\n"
+        "    lines, last, _parent._link, made = 0, last + 1, None, []\n"
+        "    os.environ.update(before)\n"
+        "    sys.settrace(trace)\n"
+        "    try: made.append(_parent._the_link())\n"
+        "    except KeyboardInterrupt: pass\n"
+        "    finally: sys.settrace(None)\n"
+        "    assert {*made, _parent._the_link()} == {_parent._link}\n"
+        "assert last > 20\n" + CHECK_IN
     )
-    for _ in range(2):
-        with child.accept(DEADLINE) as check_in:
-            assert check_in.sender.pid == child.pid
+    with child.accept(DEADLINE) as check_in:
+        assert check_in.sender.pid == child.pid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 from collections.abc import Iterator
@@ -199,6 +200,36 @@ def test_inheriting_is_for_one_client_but_a_failed_start_is_none() -> None:
         raise AssertionError("the block was entered")
     with pytest.raises(ValueError, match="transport"):
         cp.Handshake(transport="pigeon")  # type: ignore[arg-type]
+
+
+def test_blocks_of_two_tasks_do_not_overlap() -> None:
+    """A task that is within one does not know when the other's ends, with what is inherited."""
+
+    async def start(handshake: cp.Handshake, entered: asyncio.Event, go_on: asyncio.Event) -> None:
+        with handshake.inheriting():
+            entered.set()
+            await go_on.wait()
+
+    async def main() -> None:
+        with (
+            cp.Handshake(transport="inherited") as first,
+            cp.Handshake(transport="inherited") as second,
+            cp.Handshake(transport="inherited") as third,
+            cp.Handshake(transport="inherited") as within,
+        ):
+            entered, go_on = asyncio.Event(), asyncio.Event()
+            task = asyncio.create_task(start(first, entered, go_on))
+            await entered.wait()
+            with pytest.raises(RuntimeError, match="another task"):
+                await start(second, entered, go_on)
+            go_on.set()
+            await task
+            with second.inheriting(), within.inheriting():  # of one task, so the inner ends first
+                later = asyncio.create_task(start(third, entered, go_on))
+            await later
+            assert registered_names() == NOTHING
+
+    asyncio.run(main())
 
 
 def test_the_process_that_made_a_handshake_takes_none_of_its_own_registered_ports(

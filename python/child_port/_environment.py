@@ -43,21 +43,24 @@ def variables_for_child(
     return variables
 
 
-def take_variables() -> tuple[int, int, int | None]:
+def read_variables() -> tuple[int, int, int | None]:
     """The descriptors to check in and to receive with, and the parent's pid, if it is given.
 
-    The variables are gone afterwards, and the descriptors are no longer inherited: what this
-    process starts is not that parent's child. Raises NotAChild if they are not there.
+    The descriptors are no longer inherited: what this process starts is not that parent's child.
+    Raises NotAChild if the variables are not there, or not what Popen has set.
     """
-    check_in, receive, parent = (
-        os.environ.pop(variable, None) for variable in (CHECK_IN, RECEIVE, PARENT_PID)
-    )
+    check_in, receive, parent = map(os.environ.get, (CHECK_IN, RECEIVE, PARENT_PID))
     if check_in is None or receive is None:
         raise NotAChild(
             "this process has no parent to check in with: it was not started by child_port.Popen, "
             "or whatever started it in between did not hand the environment on"
         )
     return _pipe(check_in), _pipe(receive), None if parent is None else _pid(parent)
+
+
+def forget_variables() -> None:
+    for variable in (CHECK_IN, RECEIVE, PARENT_PID):
+        os.environ.pop(variable, None)
 
 
 def _describe(fd: int) -> str:

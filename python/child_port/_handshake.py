@@ -118,8 +118,9 @@ class Handshake:
 
         The right is registered with mach_ports_register for the time of the block, in a slot that
         is free, or else in the last; then what was there is put back. Whatever else is started
-        meanwhile inherits it too, without the token. Raises what claiming a name does, and
-        HandshakeError after the block if by then something, a fork on macOS, has replaced the
+        meanwhile inherits it too, without the token. Other threads' blocks wait for this one's end;
+        another task of this thread cannot, and gets RuntimeError. Raises what claiming a name does,
+        and HandshakeError after the block if by then something, a fork on macOS, has replaced the
         right: the client may not have inherited it.
         """
         _open(self._server_write_fd)

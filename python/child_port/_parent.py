@@ -17,7 +17,7 @@ from ._child_port import (
 )
 from ._deadline import Deadline
 from ._disposition import Disposition
-from ._environment import take_variables
+from ._environment import forget_variables, read_variables
 from ._errors import HandshakeError, NotAChild
 from ._invitation import HANDED_OVER, Invitation, InvitationReader, InvitationWriter
 from ._keys import PARENT_TO_CHILD, check_key, derive
@@ -125,12 +125,15 @@ def _the_link() -> _Link:
     with _link_lock:
         if _link is None:
             try:
-                variables = take_variables()
+                made = _Link(*read_variables())
+                # A signal handler may have been here meanwhile. From here on none comes in between.
+                _link = _link or made
             except NotAChild:
                 if _link is None:
+                    forget_variables()
                     raise
-                return _link  # which a signal handler has made meanwhile
-            _link = _Link(*variables)
+            # Last, for what a handler raises before is not to make this process nobody's child.
+            forget_variables()
         return _link
 
 

@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 
 from ._child_port import (
     SendRight,
@@ -34,14 +35,19 @@ _SPARE = 0 if sys.platform == "darwin" else 8
 # is of no use.
 _lock = threading.RLock()
 
+# The innermost block that is open, in the thread that has the lock; and the one around the code
+# that asks: the same, unless the former is another task's. (A signal handler may be in one, too.)
+_innermost: Lent | None = None
+_around: ContextVar[Lent | None] = ContextVar("child_port._registered", default=None)
 
-def _new_lock_in_forked_child() -> None:
-    """Who held it is not in the child."""
-    global _lock
-    _lock = threading.RLock()
+
+def _begin_anew_in_forked_child() -> None:
+    """Who held the lock is not in the child."""
+    global _lock, _innermost
+    _lock, _innermost = threading.RLock(), None
 
 
-os.register_at_fork(after_in_child=_new_lock_in_forked_child)
+os.register_at_fork(after_in_child=_begin_anew_in_forked_child)
 
 
 def _slot_to_use() -> int:
@@ -93,24 +99,37 @@ def _put_back(slot: int, ours: int, previous: SendRight | None) -> bool:
 def registered(right: SendRight) -> Iterator[Lent]:
     """What is started during the block inherits the right, which must stay open for so long.
 
-    Other threads' blocks wait for this one's end.
+    Other threads' blocks wait for this one's end. Another task of the same thread cannot wait, and
+    what it started could not rely on what it inherits if this block ended first: RuntimeError.
     """
-    pid = os.getpid()
+    global _innermost
+    pid, ours = os.getpid(), right.name
+    previous: list[SendRight | None] = []
     with _lock, ExitStack() as spare:
+        outer = _innermost
+        if outer is not None and _around.get() is not outer:
+            raise RuntimeError(
+                "another task of this thread is starting a client that is to inherit its right: "
+                "one at a time, by an asyncio.Lock, say"
+            )
         for _ in range(_SPARE):
             spare.enter_context(open(os.devnull, "rb", buffering=0))
         lent = Lent(_slot_to_use())
-        previous = registered_replace(lent.slot, right)
-        ours = right.name
         try:
+            _innermost = lent
+            _around.set(lent)
+            # One step: no signal's handler comes between the exchange and its being known here.
+            previous.extend(map(registered_replace, (lent.slot,), (right,)))
             lent.descriptors = registered_descriptors()
             yield lent
         finally:
+            _innermost = outer
+            _around.set(outer)
             spare.close()
             # A process forked in the block has inherited the right and is here to use it. What was
             # there before has no name in it.
-            if os.getpid() == pid:
-                lent.lost = not _put_back(lent.slot, ours, previous)
+            if previous and os.getpid() == pid:
+                lent.lost = not _put_back(lent.slot, ours, previous[0])
 
 
 def take(slot: int) -> SendRight | None:

@@ -297,6 +297,18 @@ _sharer: _Sharer | None = None
 _lock = threading.RLock()  # pickling may run the collector, and that anything
 
 
+def _the_sharer() -> _Sharer:
+    """The first right that is pickled starts it. The lock is held."""
+    global _sharer
+    if _sharer is None:
+        made = _Sharer()
+        if _sharer is None:
+            _sharer = made
+        else:  # a signal handler has pickled a right meanwhile
+            made.stop()
+    return _sharer
+
+
 def stop() -> None:
     """End the thread and release what nobody asked for. The next right that is pickled starts it
     again. Called at the process's end, once multiprocessing has joined the processes that it
@@ -375,17 +387,15 @@ def _reduce(right: Right) -> tuple[object, ...]:
             f"cannot pickle {type(right).__name__!r} object: bytes cannot carry a port right; "
             "multiprocessing hands it over, and so do check_in() and send()"
         )
-    global _sharer
     if type(right) not in _dispositions:
         raise TypeError(f"a {type(right).__name__} cannot be handed over")
     _sharing_check(right)
     if isinstance(right, DeadName) or (isinstance(right, SendRight) and right.dead):
         return _rebuild_dead, ()
     with _lock:
-        if _sharer is None:
-            _sharer = _Sharer()
+        sharer = _the_sharer()
         try:
-            return _rebuild, (_sharer.name, _sharer.hold(right))
+            return _rebuild, (sharer.name, sharer.hold(right))
         except InvalidRight:  # it died just now
             return _rebuild_dead, ()
 
