@@ -37,16 +37,19 @@ def verdict(aim: Aim, results: Results) -> str:
 
 def aims_table(entries: list[Stream], results: Results) -> str:
     titles = {stream.key: stream.title for stream in entries}
-    rows = [
-        [
-            f"{titles[aim.key]}: {aim.text}",
-            f"{results.ratio(aim.key, aim.base):.2f}",
-            f"{aim.limit:.2f}",
-            verdict(aim, results),
-        ]
-        for aim in AIMS
-    ]
-    return table(["aim", "ratio", "at most", ""], rows)
+    rows = []
+    for aim in AIMS:
+        low, high = results.ratio_spread(aim.key, aim.base)
+        rows.append(
+            [
+                f"{titles[aim.key]}: {aim.text}",
+                f"{results.ratio(aim.key, aim.base):.2f}",
+                f"{low:.2f}–{high:.2f}",
+                f"{aim.limit:.2f}",
+                verdict(aim, results),
+            ]
+        )
+    return table(["aim", "ratio", "middle half", "at most", ""], rows)
 
 
 def handshake_table(figures: dict[str, float]) -> str:

@@ -42,17 +42,25 @@ class Results:
         return median(self.rounds[key])
 
     def spread(self, key: str) -> tuple[float, float]:
-        """The middle half."""
-        figures = self.rounds[key]
-        if len(figures) < 2:
-            return figures[0], figures[0]
-        first, _, third = quantiles(figures, n=4, method="inclusive")
-        return first, third
+        return middle_half(self.rounds[key])
 
     def ratio(self, key: str, base: str) -> float:
         """The median of the ratios within each round, which shared disturbances leave alone."""
+        return median(self._ratios(key, base))
+
+    def ratio_spread(self, key: str, base: str) -> tuple[float, float]:
+        return middle_half(self._ratios(key, base))
+
+    def _ratios(self, key: str, base: str) -> list[float]:
         pairs = zip(self.rounds[key], self.rounds[base], strict=True)
-        return median(ours / theirs for ours, theirs in pairs)
+        return [ours / theirs for ours, theirs in pairs]
+
+
+def middle_half(figures: list[float]) -> tuple[float, float]:
+    if len(figures) < 2:
+        return figures[0], figures[0]
+    first, _, third = quantiles(figures, n=4, method="inclusive")
+    return first, third
 
 
 AIMS = (

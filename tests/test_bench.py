@@ -16,6 +16,7 @@ def test_a_ratio_is_taken_within_each_round() -> None:
     results = Results({"ours": [150.0, 1500.0, 151.0], "base": [100.0, 1000.0, 100.0]})
     assert results.ratio("ours", "base") == pytest.approx(1.5)
     assert results.typical("ours") == 151.0
+    assert results.ratio_spread("ours", "base") == pytest.approx((1.5, 1.505))
 
 
 @pytest.mark.parametrize(("limit", "said"), [(1.5, "met"), (1.49, "missed")])
