@@ -380,3 +380,19 @@ def test_the_parent_keeps_none_of_the_childs_ends(start: StartChild) -> None:
     assert len(descriptors()) == before
     # Of the pipes, one end each.
     assert opened <= 12
+
+
+def test_an_exit_at_the_end_of_the_block_waits_for_no_child_that_waits_for_its_parent() -> None:
+    """As from a handler of SIGTERM, which is not waited after for a moment only, as Ctrl-C is."""
+    child = python("try: cp.receive_from_parent()\nexcept cp.PeerGone: pass")
+    program = (
+        "from child_port._child_link import ChildLink\n"
+        "close = ChildLink.close\n"
+        "def close_interrupted(link):\n"
+        "    ChildLink.close = close\n"
+        "    sys.exit(7)\n"
+        f"with cp.Popen({child!r}) as child:\n"
+        "    ChildLink.close = close_interrupted\n"
+    )
+    result = subprocess.run(python(program), timeout=DEADLINE, start_new_session=True)
+    assert result.returncode == 7

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -235,6 +236,24 @@ def test_a_task_that_sends_to_a_child_that_is_stopped_can_be_called_off() -> Non
                 await asyncio.wait_for(sending, DEADLINE)
 
     asyncio.run(main())  # and waits for the threads
+
+
+def test_a_task_that_sends_needs_none_of_the_loops_threads() -> None:
+    """They may all be busy, with looking up other children that are stopped for instance."""
+
+    async def main() -> None:
+        loop, over = asyncio.get_running_loop(), threading.Event()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        busy = loop.run_in_executor(None, over.wait)
+        try:
+            async with stopped_process() as child:
+                with pytest.raises(cp.TimedOut, match="does not answer"):
+                    await asyncio.wait_for(child.send_right(None, timeout=SOON), DEADLINE / 3)
+        finally:
+            over.set()
+            await busy
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("with_token", [False, True])

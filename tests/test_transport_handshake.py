@@ -19,6 +19,7 @@ from support import (
     TOKEN,
     python,
     read_invitation,
+    running,
 )
 from transport_support import (
     NOTHING,
@@ -210,11 +211,17 @@ def test_blocks_of_two_tasks_do_not_overlap() -> None:
             entered.set()
             await go_on.wait()
 
+    def start_in_thread() -> None:
+        with cp.Handshake(transport="inherited") as handshake, handshake.inheriting():
+            pass
+
     async def main() -> None:
         with (
             cp.Handshake(transport="inherited") as first,
             cp.Handshake(transport="inherited") as second,
             cp.Handshake(transport="inherited") as third,
+            cp.Handshake(transport="inherited") as fourth,
+            cp.Handshake(transport="inherited") as fifth,
             cp.Handshake(transport="inherited") as within,
         ):
             entered, go_on = asyncio.Event(), asyncio.Event()
@@ -227,6 +234,15 @@ def test_blocks_of_two_tasks_do_not_overlap() -> None:
             with second.inheriting(), within.inheriting():  # of one task, so the inner ends first
                 later = asyncio.create_task(start(third, entered, go_on))
             await later
+            entered.clear()
+            go_on.clear()
+            with fourth.inheriting():
+                task = asyncio.create_task(start(fifth, entered, go_on))
+                await entered.wait()
+            go_on.set()  # the outer one has ended first, for which nobody pays later
+            await task
+            with running(start_in_thread):
+                pass
             assert registered_names() == NOTHING
 
     asyncio.run(main())

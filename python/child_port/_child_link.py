@@ -211,6 +211,7 @@ class ChildLink:
     ) -> tuple[SendRight, int]:
         """_look_up() without blocking asyncio's event loop. Several tasks may be at it."""
         import asyncio
+        from concurrent.futures import ThreadPoolExecutor
 
         from ._aio import retry, until
 
@@ -242,7 +243,12 @@ class ChildLink:
             if invitation.service_name == HANDED_OVER:
                 return await self.server._until(take_up, deadline, [self.watch_fd, *stop])
             # Who serves the name may be stopped, and no descriptor tells that it goes on.
-            return await asyncio.to_thread(find)
+            # In a thread of its own: the loop's executor may be busy, with other children's.
+            own = ThreadPoolExecutor(1, "child_port.look_up")
+            try:
+                return await asyncio.get_running_loop().run_in_executor(own, find)
+            finally:
+                own.shutdown(wait=False)
         except UnknownService as error:
             with suppress(TimedOut):
                 await retry(check_ended, Deadline(deadline.slice(LAST_GASP_S)))

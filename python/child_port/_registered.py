@@ -12,6 +12,7 @@ then, so who starts the child has to see to it that there is no fork: _posix_spa
 from __future__ import annotations
 
 import os
+import select
 import sys
 import threading
 from collections.abc import Iterator
@@ -26,10 +27,6 @@ from ._child_port import (
 )
 
 SLOTS = (1, 2)
-
-# Descriptors kept free for putting back. On Linux each right is two, to look it up and again to
-# register it; macOS needs none.
-_SPARE = 0 if sys.platform == "darwin" else 8
 
 # Whatever is started meanwhile inherits the right as well, so one at a time. Without the token it
 # is of no use.
@@ -60,6 +57,14 @@ def _slot_to_use() -> int:
         return next((slot for slot in SLOTS if found[slot] is None), SLOTS[-1])
 
 
+def _keep_free(spare: ExitStack) -> None:
+    """Take the descriptors that putting back needs: on Linux two for each right, to look it up and
+    again to register it. No files, for there may be no /dev in a sandbox."""
+    if sys.platform != "darwin":
+        for _ in range(8):
+            spare.enter_context(select.epoll())
+
+
 def _put(slot: int, right: SendRight | None) -> None:
     """Register the right, and drop what was there."""
     dropped = registered_replace(slot, right)
@@ -70,9 +75,13 @@ def _put(slot: int, right: SendRight | None) -> None:
 class Lent:
     """The slot that has a right during a block, and the descriptors to pass on for it."""
 
-    def __init__(self, slot: int) -> None:
+    def __init__(self, slot: int, outer: Lent | None) -> None:
         self.slot = slot
+        self.outer = outer
+        """The block around it, in the same thread."""
         self.descriptors: tuple[int, ...] = ()
+        self.over = False
+        """Not always the innermost first: a task that was made within it may be in one still."""
         self.lost = False
         """After the block: the right was no longer there. What was started may be without it."""
 
@@ -107,14 +116,15 @@ def registered(right: SendRight) -> Iterator[Lent]:
     previous: list[SendRight | None] = []
     with _lock, ExitStack() as spare:
         outer = _innermost
+        while outer is not None and outer.over:
+            outer = outer.outer
         if outer is not None and _around.get() is not outer:
             raise RuntimeError(
                 "another task of this thread is starting a client that is to inherit its right: "
                 "one at a time, by an asyncio.Lock, say"
             )
-        for _ in range(_SPARE):
-            spare.enter_context(open(os.devnull, "rb", buffering=0))
-        lent = Lent(_slot_to_use())
+        _keep_free(spare)
+        lent = Lent(_slot_to_use(), outer)
         try:
             _innermost = lent
             _around.set(lent)
@@ -123,7 +133,7 @@ def registered(right: SendRight) -> Iterator[Lent]:
             lent.descriptors = registered_descriptors()
             yield lent
         finally:
-            _innermost = outer
+            lent.over = True
             _around.set(outer)
             spare.close()
             # A process forked in the block has inherited the right and is here to use it. What was

@@ -48,7 +48,8 @@ class Popen(subprocess.Popen[AnyStr]):
     away; the child then gets HandshakeError.
 
     Raises what bootstrap.check_in raises (NotPrivileged for "bootstrap" in a sandbox, which says
-    how to grant it) besides what subprocess.Popen does.
+    how to grant it) besides what subprocess.Popen does; RuntimeError for a child that would inherit
+    its right, while another task of this thread is within Handshake.inheriting().
 
     Leaving a `with` block closes the port, so that a child that still waits for this process gets
     PeerGone, and then waits for the child to end as subprocess.Popen does.
@@ -248,8 +249,9 @@ class Popen(subprocess.Popen[AnyStr]):
 
     def close(self) -> None:
         """Release the port and the pipes. The process goes on; twice is fine."""
-        if self._link is not None:
-            self._link.close()
+        link = self._link
+        if link is not None:
+            link.close()
         self._link = None  # and no earlier: what cuts that off leaves it to be closed again
 
     def __exit__(
@@ -261,7 +263,10 @@ class Popen(subprocess.Popen[AnyStr]):
         try:
             self.close()
         except BaseException:  # Ctrl-C, say, which is then as if it had come within the block
-            super().__exit__(*sys.exc_info())
+            try:
+                self.close()  # or the child may wait for its parent for as long as that for it
+            finally:
+                super().__exit__(*sys.exc_info())
             raise
         super().__exit__(kind, error, traceback)
 

@@ -145,8 +145,9 @@ class Process:
 
     def close(self) -> None:
         """Release the port and the pipes. The process goes on; twice is fine."""
-        if self._link is not None:
-            self._link.close()
+        link = self._link
+        if link is not None:
+            link.close()
         self._link = None  # and no earlier: what cuts that off leaves it to be closed again
 
     async def __aenter__(self) -> Process:

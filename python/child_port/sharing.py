@@ -101,6 +101,7 @@ class _Held:
 
         self._begun = right
         self._owned = [] if right is source else [right]
+        self._to_end = [right] if right is source else []  # whoever pops it ends the move
         self.since = time.monotonic()
         self._source = weakref.ref(source)
         # multiprocessing's Popen object for the process being started, if it is for one alone. It
@@ -129,24 +130,25 @@ class _Held:
     def settle(self) -> None:
         """The move is over: the object that was pickled is closed."""
         if self.moving:
-            with suppress(ValueError):  # another thread has given the right back
+            with suppress(IndexError, ValueError):  # another thread has given the right back
                 self._end_move()
 
     def _end_move(self) -> None:
         try:
             # One step: no signal's handler comes between the move's end and its being known here.
-            self._owned.extend(map(_sharing_take, (self._begun,)))
-        except ValueError:
+            self._owned.extend(map(_sharing_take, map(self._to_end.pop, (0,))))
+        except IndexError:
             if self.moving:
                 raise
             # else another thread was faster
 
     def give_back(self) -> None:
-        if self.moving:
-            with suppress(ValueError):  # an interrupt came before the move had begun
-                _sharing_give_back(self._begun)
-        else:
-            self.right.close()
+        try:
+            list(map(_sharing_give_back, map(self._to_end.pop, (0,))))  # one step, as above
+        except ValueError:  # an interrupt came before the move had begun
+            pass
+        except IndexError:  # the move is over, or another thread is just ending it
+            self.take().close()
 
     def release(self) -> None:
         """Nobody will ask for it. If there is nobody yet who could have, it is given back."""
@@ -171,7 +173,8 @@ class _Sharer:
 
     No lock guards the dictionary of what waits: whoever pops a key owns what it held. (The end of a
     pickling and of a Popen object is told in whatever thread drops the last reference, which may
-    be in the middle of anything.)
+    be in the middle of anything.) The end of a pickling pops nothing and ends the move all the
+    same; of those who would end one, whoever pops `_to_end` does.
     """
 
     def __init__(self) -> None:
