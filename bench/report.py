@@ -77,11 +77,12 @@ def document(machine: dict[str, str], rounds: int, tables: list[str]) -> str:
     body = "\n\n".join(tables)
     return f"""# What handing a right over costs
 
-Written by `make bench BENCH_ARGS=--write`. Medians of {rounds} interleaved runs, receiver and
-sender each on a processor of its own, the stream throttled by the socket's queue alone. In each
-stream the sender keeps what it hands over and the receiver releases what it gets. No receiver has a
-gap among its descriptors: the two of a right are neighbours then, which one call closes. A ratio is
-the median of the ratios within each round. Compare ratios within a run, not times between runs.
+Written by `make bench BENCH_ARGS="--write --rounds {rounds}"`: medians of so many interleaved
+runs, receiver and sender each on a processor of its own, the stream throttled by the socket's queue
+alone. In each stream the sender keeps what it hands over and the receiver releases what it gets. No
+receiver has a gap among its descriptors: the two of a right are neighbours then, which one call
+closes. A ratio is the median of the ratios within each round. Compare ratios within a run, not
+times between runs.
 
 {facts}
 

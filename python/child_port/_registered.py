@@ -32,16 +32,16 @@ SLOTS = (1, 2)
 # is of no use.
 _lock = threading.RLock()
 
-# The innermost block that is open, in the thread that has the lock; and the one around the code
-# that asks: the same, unless the former is another task's. (A signal handler may be in one, too.)
-_innermost: Lent | None = None
+# The blocks that are open, all of the thread that has the lock, the innermost last; and the one
+# around the code that asks: that one, unless it is another task's. (Signal handlers may have some.)
+_open: list[Lent] = []
 _around: ContextVar[Lent | None] = ContextVar("child_port._registered", default=None)
 
 
 def _begin_anew_in_forked_child() -> None:
     """Who held the lock is not in the child."""
-    global _lock, _innermost
-    _lock, _innermost = threading.RLock(), None
+    global _lock, _open
+    _lock, _open = threading.RLock(), []
 
 
 os.register_at_fork(after_in_child=_begin_anew_in_forked_child)
@@ -75,13 +75,9 @@ def _put(slot: int, right: SendRight | None) -> None:
 class Lent:
     """The slot that has a right during a block, and the descriptors to pass on for it."""
 
-    def __init__(self, slot: int, outer: Lent | None) -> None:
+    def __init__(self, slot: int) -> None:
         self.slot = slot
-        self.outer = outer
-        """The block around it, in the same thread."""
         self.descriptors: tuple[int, ...] = ()
-        self.over = False
-        """Not always the innermost first: a task that was made within it may be in one still."""
         self.lost = False
         """After the block: the right was no longer there. What was started may be without it."""
 
@@ -111,29 +107,27 @@ def registered(right: SendRight) -> Iterator[Lent]:
     Other threads' blocks wait for this one's end. Another task of the same thread cannot wait, and
     what it started could not rely on what it inherits if this block ended first: RuntimeError.
     """
-    global _innermost
     pid, ours = os.getpid(), right.name
     previous: list[SendRight | None] = []
     with _lock, ExitStack() as spare:
-        outer = _innermost
-        while outer is not None and outer.over:
-            outer = outer.outer
-        if outer is not None and _around.get() is not outer:
+        outer = _around.get()
+        if _open and outer is not _open[-1]:
             raise RuntimeError(
                 "another task of this thread is starting a client that is to inherit its right: "
                 "one at a time, by an asyncio.Lock, say"
             )
         _keep_free(spare)
-        lent = Lent(_slot_to_use(), outer)
+        lent = Lent(_slot_to_use())
         try:
-            _innermost = lent
+            _open.append(lent)
             _around.set(lent)
             # One step: no signal's handler comes between the exchange and its being known here.
             previous.extend(map(registered_replace, (lent.slot,), (right,)))
             lent.descriptors = registered_descriptors()
             yield lent
         finally:
-            lent.over = True
+            # Not always the last: a task that was made in the block may be in one of its own still.
+            _open[:] = [each for each in _open if each is not lent]
             _around.set(outer)
             spare.close()
             # A process forked in the block has inherited the right and is here to use it. What was

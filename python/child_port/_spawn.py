@@ -264,7 +264,7 @@ class Popen(subprocess.Popen[AnyStr]):
             self.close()
         except BaseException:  # Ctrl-C, say, which is then as if it had come within the block
             try:
-                self.close()  # or the child may wait for its parent for as long as that for it
+                self.close()  # again: the child, which is waited for next, may wait for that
             finally:
                 super().__exit__(*sys.exc_info())
             raise
