@@ -19,18 +19,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sanitizers.h"
+
 #ifndef SYS_close_range
 #define SYS_close_range 436
-#endif
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
-    __has_feature(memory_sanitizer)
-#define ML_SANITIZED
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define ML_SANITIZED
 #endif
 
 static inline int ml_cancel_put_off(void)

@@ -18,14 +18,17 @@ static void put_trailer(uint8_t *at, uint32_t size, const struct ml_inbound *in)
     const struct ml_packet *packet = &in->packet;
     const uint32_t uid = packet->sender.uid, gid = packet->sender.gid;
     const uint32_t pid = (uint32_t)packet->sender.pid;
-    const security_token_t kernel = {{0, 1}}, sender = {{uid, gid}};
-    const audit_token_t nobody = {{0}}, token = {{UINT32_MAX, uid, gid, uid, gid, pid, 0, 0}};
     mach_msg_mac_trailer_t t;
     t.msgh_trailer_type = MACH_MSG_TRAILER_FORMAT_0;
     t.msgh_trailer_size = size;
     t.msgh_seqno = in->seqno;
-    t.msgh_sender = packet->kernel ? kernel : sender;
-    t.msgh_audit = packet->kernel ? nobody : token;
+    if (packet->kernel) {
+        t.msgh_sender = (security_token_t){{0, 1}};
+        t.msgh_audit = (audit_token_t){{0}};
+    } else {
+        t.msgh_sender = (security_token_t){{uid, gid}};
+        t.msgh_audit = (audit_token_t){{UINT32_MAX, uid, gid, uid, gid, pid, 0, 0}};
+    }
     t.msgh_context = in->port.context;
     t.msgh_ad = 0;
     t.msgh_labels.sender = MACH_PORT_NULL;
@@ -130,11 +133,13 @@ static bool take_rights(struct ml_inbound *in)
     unsigned next = 0;
     uint32_t count = descriptor_count(h);
 
+    in->parts = false;
     in->reply = (struct ml_right){.carry = ML_CARRY_NULL, .fds = {-1, -1}};
     uint8_t reply = ml_packet_wire(&in->packet)->reply;
     bool good = reply == ML_CARRY_NULL || ml_right_arrive(&in->packet, &next, reply, &in->reply);
     for (uint32_t i = 0; good && i < count; i++, at += ml_descriptor_size(at)) {
         struct carries c = look_at(at, &extra);
+        in->parts |= ml_descriptor_type(at) != MACH_MSG_PORT_DESCRIPTOR;
         good = take_some(in, &c, &next);
     }
     if (good) {
@@ -246,7 +251,7 @@ static bool name_rights(struct ml_inbound *in)
     const uint8_t *extra = (const uint8_t *)h + h->msgh_size;
     uint8_t *at = first_descriptor(h);
     uint32_t count = descriptor_count(h), next = 0;
-    bool full = count != 0 && !place_parts(in);
+    bool full = in->parts && !place_parts(in);
 
     if (count != 0 || in->reply.carry != ML_CARRY_NULL) {
         ml_lock();

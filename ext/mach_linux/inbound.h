@@ -27,6 +27,7 @@ struct ml_inbound {
     uint32_t seqno;
     struct ml_receiver *receiver;     /* that it came to: a reference, until it is given up */
     struct ml_receiver_identity port; /* the same, as the message says it */
+    bool parts;                       /* some of it travels out of line */
     uint32_t n_rights;
     struct ml_right reply;
     struct ml_right *rights; /* few_rights, or on the heap */

@@ -97,7 +97,8 @@ static bool read_control(struct msghdr *m, struct ml_packet *packet)
             size_t kept = n <= ML_FDS_MAX - packet->n_fds ? n : ML_FDS_MAX - packet->n_fds;
             memcpy(packet->fds + packet->n_fds, CMSG_DATA(c), kept * sizeof(int));
             packet->n_fds += (unsigned)kept;
-            ml_close_untrusted((const int *)(void *)CMSG_DATA(c) + kept, (unsigned)(n - kept));
+            if (n > kept)
+                ml_close_untrusted((const int *)(void *)CMSG_DATA(c) + kept, (unsigned)(n - kept));
         } else if (c->cmsg_type == SCM_CREDENTIALS &&
                    c->cmsg_len >= CMSG_LEN(sizeof packet->sender)) {
             memcpy(&packet->sender, CMSG_DATA(c), sizeof packet->sender);

@@ -82,23 +82,31 @@ static bool is_empty(int tx, bool for_good)
     return true;
 }
 
-bool ml_channel_quiet(int tx, uint64_t cookie, bool for_good)
+static bool is_quiet(int tx, bool for_good)
 {
-    /* Once closed it stays so. A slot is one atomic word, as in ml_fd_is_seqpacket(). */
-    static _Atomic uint64_t checked[64];
     const int on = 1, off = 0;
 
-    if (checked[cookie % 64] == cookie)
-        return true;
     if (!shut(tx))
         return false;
     (void)setsockopt(tx, SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
     bool empty = is_empty(tx, for_good);
     /* A sender with the option on would be given an address at its first message. */
     (void)setsockopt(tx, SOL_SOCKET, SO_PASSCRED, &off, sizeof off);
-    if (!empty)
+    return empty;
+}
+
+bool ml_fd_sends(int fd, uint64_t *cookie, bool for_good)
+{
+    /* Once closed it stays so. A slot is one atomic word, as in ml_fd_is_seqpacket(). */
+    static _Atomic uint64_t checked[64];
+
+    *cookie = ml_fd_cookie(fd);
+    if (*cookie != 0 && checked[*cookie % 64] == *cookie)
+        return true;
+    if (!ml_fd_is_seqpacket(fd, cookie) || !is_quiet(fd, for_good))
         return false;
-    checked[cookie % 64] = cookie;
+    if (for_good)
+        checked[*cookie % 64] = *cookie;
     return true;
 }
 

@@ -19,11 +19,11 @@ void ml_close_untrusted(const int *fds, unsigned n);
 void ml_close_shared(const int *fds, unsigned n);
 /* In a forked child: the threads that do it are gone. */
 void ml_close_reset_in_child(void);
-/* Is this sending end, with that cookie, empty and closed to whoever has the other end? A port's
- * is: what lay in it would otherwise be closed by whoever releases the right. `for_good`: it is
- * beyond doubt, which takes longer; a right that is used once has a channel of its own each time.
- */
-bool ml_channel_quiet(int tx, uint64_t cookie, bool for_good);
+/* Is fd the sending end of a channel: a connected Unix SEQPACKET socket that is empty and closed to
+ * whoever has the other end? A port's is: what lay in it would otherwise be closed by whoever
+ * releases the right. Fills *cookie with the kernel's identity of it. `for_good`: it is beyond
+ * doubt, which takes longer; a right that is used once has a channel of its own each time. */
+bool ml_fd_sends(int fd, uint64_t *cookie, bool for_good);
 /* Ends a channel for all who hold it and destroys what is in its queue; the caller closes it. It is
  * `ours` if this end has never been anybody else's, who might have kept a duplicate. */
 void ml_channel_end(int fd, bool ours);

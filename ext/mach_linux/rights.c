@@ -369,7 +369,9 @@ mach_port_name_t ml_copyout(struct ml_right *right, bool *full, struct ml_garbag
         break;
     }
     right->port = NULL;
-    ml_right_close(right, g);
+    if (right->fds[0] >= 0 || right->fds[1] >= 0 || right->live != NULL)
+        ml_right_close(right, g);
+    right->carry = ML_CARRY_NULL;
     if (name == MACH_PORT_NULL || right->incomplete)
         *full = true;
     return name;
@@ -423,17 +425,12 @@ int ml_right_descriptors(struct ml_right *right, int fds[3])
 
 /* --- arriving -------------------------------------------------------------------------------- */
 
-static bool is_sending_end(int fd, uint64_t *cookie, bool for_good)
-{
-    return ml_fd_is_seqpacket(fd, cookie) && ml_channel_quiet(fd, *cookie, for_good);
-}
-
 static bool arrive_receive(const int *fds, enum ml_carry carry, struct ml_right *right)
 {
     ML_GARBAGE(g);
     uint64_t rx_cookie;
 
-    if (!ml_fd_is_seqpacket(fds[0], &rx_cookie) || !is_sending_end(fds[1], &right->key, true) ||
+    if (!ml_fd_is_seqpacket(fds[0], &rx_cookie) || !ml_fd_sends(fds[1], &right->key, true) ||
         !ml_channel_matches(fds[1], fds[0]) || ml_channel_harden(fds[0]) != 0)
         return false;
     right->receiver = ml_receiver_adopt(-1, &g);
@@ -458,14 +455,14 @@ bool ml_right_arrive(struct ml_packet *packet, unsigned *next, enum ml_carry car
     *right = (struct ml_right){.carry = (uint8_t)carry, .fds = {-1, -1}};
     switch (carry) {
     case ML_CARRY_SEND:
-        good = is_sending_end(fds[0], &right->key, true) && ml_pipe_look(fds[1], &right->dead);
+        good = ml_fd_sends(fds[0], &right->key, true) && ml_pipe_look(fds[1], &right->dead);
         /* Whoever moved the receive right on may have lost the pipe on the way. */
         right->dead = right->dead && ml_fd_hung_up(fds[0]);
         right->fds[0] = fds[0];
         right->fds[1] = fds[1];
         break;
     case ML_CARRY_SEND_ONCE:
-        good = is_sending_end(fds[0], &right->key, false);
+        good = ml_fd_sends(fds[0], &right->key, false);
         right->dead = good && ml_fd_hung_up(fds[0]);
         right->fds[0] = fds[0];
         break;

@@ -17,6 +17,7 @@
 #include "refusal.h"
 #include "pipes.h"
 #include "reject.h"
+#include "sanitizers.h"
 #include "space.h"
 #include "task.h"
 #include "watcher.h"
@@ -32,7 +33,8 @@ static struct {
     uint32_t size, capacity;
     struct ml_port **buckets;
     uint32_t n_buckets, n_hashed;
-    bool has_self; /* this task's own port has its name */
+    struct ml_port *spare; /* one that was released, for the next */
+    bool has_self;         /* this task's own port has its name */
 } space = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 /* --- the table ------------------------------------------------------------------------------ */
@@ -180,8 +182,6 @@ static struct ml_port **bucket(enum ml_port_kind kind, uint64_t key)
 
 static bool hash_grow(void)
 {
-    if (space.n_hashed < space.n_buckets)
-        return true;
     uint32_t n = space.n_buckets ? space.n_buckets * 2 : HASH_MIN, old_n = space.n_buckets;
     struct ml_port **old = space.buckets, **fresh = calloc(n, sizeof(struct ml_port *));
     if (fresh == NULL)
@@ -197,6 +197,11 @@ static bool hash_grow(void)
         }
     free(old);
     return true;
+}
+
+static inline bool hash_has_room(void)
+{
+    return space.n_hashed < space.n_buckets || hash_grow();
 }
 
 static void hash_insert(struct ml_port *p)
@@ -228,10 +233,30 @@ struct ml_port *ml_port_find(enum ml_port_kind kind, uint64_t key)
 
 /* --- ports ---------------------------------------------------------------------------------- */
 
+/* Where rights come and go a port is made and released with each: one is kept for the next. Not
+ * where use after release is watched for. */
+static struct ml_port *port_take(void)
+{
+    struct ml_port *p = space.spare;
+    space.spare = NULL;
+    return p != NULL ? p : malloc(sizeof *p);
+}
+
+static void port_give(struct ml_port *p)
+{
+#ifndef ML_MEMORY_WATCHED
+    if (space.spare == NULL) {
+        space.spare = p;
+        return;
+    }
+#endif
+    free(p);
+}
+
 struct ml_port *ml_port_adopt(enum ml_port_kind kind, int tx, int live, uint64_t key,
                               struct ml_garbage *g)
 {
-    struct ml_port *p = malloc(sizeof *p);
+    struct ml_port *p = port_take();
     if (p == NULL) {
         ml_garbage_add(g, tx);
         ml_garbage_add(g, live);
@@ -252,7 +277,7 @@ void ml_port_release(struct ml_port *p, struct ml_garbage *g)
         return;
     ml_garbage_add(g, p->tx);
     ml_garbage_add(g, p->live);
-    free(p);
+    port_give(p);
 }
 
 struct ml_entry *ml_port_entry(const struct ml_port *p)
@@ -282,7 +307,7 @@ struct ml_port *ml_entry_unbind(struct ml_entry *e)
 
 static mach_port_name_t name_fresh(struct ml_port *p, enum ml_entry_kind kind, struct ml_garbage *g)
 {
-    struct ml_entry *e = hash_grow() ? ml_entry_allocate() : NULL;
+    struct ml_entry *e = hash_has_room() ? ml_entry_allocate() : NULL;
     if (e == NULL) {
         ml_port_release(p, g);
         return MACH_PORT_NULL;
@@ -395,7 +420,7 @@ static void space_begin(void)
     int pidfd = ml_supported() ? ml_task_open_self(&key) : -1;
     if (pidfd < 0)
         return;
-    struct ml_port *p = hash_grow() ? ml_port_adopt(ML_TASK, pidfd, -1, key, &g) : NULL;
+    struct ml_port *p = hash_has_room() ? ml_port_adopt(ML_TASK, pidfd, -1, key, &g) : NULL;
     if (p != NULL) {
         e = ml_entry_at(ML_TASK_SELF_NAME);
         ml_entry_bind(e, ML_SEND_RECEIVE, p);

@@ -224,9 +224,10 @@ static int take_stash(struct ml_receiver *r, struct ml_packet *piece, uint32_t v
 static void take_request(struct ml_port **request, struct ml_packet *piece, struct ml_garbage *g)
 {
     uint64_t cookie;
-    if (*request == NULL && piece->n_fds == 1 && ml_fd_is_seqpacket(piece->fds[0], &cookie) &&
-        ml_channel_quiet(piece->fds[0], cookie, true)) {
+    if (*request == NULL && piece->n_fds == 1 && ml_fd_sends(piece->fds[0], &cookie, true)) {
+        ml_lock();
         *request = ml_port_adopt(ML_SEND_ONCE, piece->fds[0], -1, cookie, g);
+        ml_unlock();
         piece->fds[0] = -1;
     }
 }

@@ -293,17 +293,7 @@ CASE(a_port_that_died_before_its_name_is_destroyed_is_told_as_dead)
     deaths_before(mach_port_destroy);
 }
 
-/* --- forks ----------------------------------------------------------------------------------- */
-
-/* The address sanitizer's allocator takes no part in fork: if another thread held its lock, the
- * child waits for it forever at its first allocation. */
-#if defined(__SANITIZE_ADDRESS__)
-#define FORK_LEAVES_MALLOC_LOCKED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define FORK_LEAVES_MALLOC_LOCKED 1
-#endif
-#endif
+/* --- rights that other threads exchange meanwhile -------------------------------------------- */
 
 static atomic_int stop;
 
@@ -320,6 +310,40 @@ static void *exchange_rights(void *unused)
     }
     return unused;
 }
+
+/* A port's request is a send-once right, made anew where the port arrives: not of what another
+ * thread has just released or is taking for a right of its own. */
+CASE(a_request_moves_with_its_port_while_rights_come_and_go)
+{
+    enum { THREADS = 2 };
+    pthread_t threads[THREADS];
+    mach_port_t to = make_port(), notify = make_port(), port = make_port_with_sends(1);
+    request(port, MACH_NOTIFY_NO_SENDERS, 0, notify);
+    for (int i = 0; i < THREADS; i++)
+        NEED(pthread_create(&threads[i], NULL, exchange_rights, NULL) == 0);
+    for (int i = 0; i < 2000; i++) {
+        NEED_OK(post_right(to, port, MOVE_RECEIVE));
+        NEED(take_right(to, MACH_MSG_TYPE_PORT_RECEIVE) == port);
+    }
+    atomic_store(&stop, 1);
+    for (int i = 0; i < THREADS; i++)
+        NEED(pthread_join(threads[i], NULL) == 0);
+    IS(is_empty(notify), 1);
+    NEED_OK(mach_port_deallocate(TASK, port));
+    take_notification(notify, MACH_NOTIFY_NO_SENDERS);
+}
+
+/* --- forks ----------------------------------------------------------------------------------- */
+
+/* The address sanitizer's allocator takes no part in fork: if another thread held its lock, the
+ * child waits for it forever at its first allocation. */
+#if defined(__SANITIZE_ADDRESS__)
+#define FORK_LEAVES_MALLOC_LOCKED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FORK_LEAVES_MALLOC_LOCKED 1
+#endif
+#endif
 
 /* What a child of fork has open, by asking for each; it may not allocate. */
 static int count_in_child(void)
