@@ -472,7 +472,6 @@ kern_return_t mach_linux_look_up_end(int fd, mach_port_t *sp)
     ML_GARBAGE(g);
     struct ml_packet packet;
     struct ml_right right;
-    unsigned next = 0;
     bool full = false;
 
     *sp = MACH_PORT_NULL;
@@ -482,7 +481,7 @@ kern_return_t mach_linux_look_up_end(int fd, mach_port_t *sp)
     if (error != 0)
         return error == EMFILE || error == ENOMEM ? BOOTSTRAP_NO_MEMORY : BOOTSTRAP_UNKNOWN_SERVICE;
     bool good = packet.file < 0 && ml_packet_wire(&packet)->reply == ML_CARRY_SEND &&
-                ml_right_arrive(&packet, &next, ML_CARRY_SEND, &right);
+                ml_right_arrive(&packet, ML_CARRY_SEND, &right);
     ml_packet_drop(&packet);
     if (!good)
         return BOOTSTRAP_UNKNOWN_SERVICE;

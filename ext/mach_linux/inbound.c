@@ -13,29 +13,32 @@
 
 /* --- trailers -------------------------------------------------------------------------------- */
 
+/* As much of it as was asked for. It is written where it belongs: to put it together elsewhere and
+ * copy it would have the processor wait for its own last writes. */
 static void put_trailer(uint8_t *at, uint32_t size, const struct ml_inbound *in)
 {
     const struct ml_packet *packet = &in->packet;
     const uint32_t uid = packet->sender.uid, gid = packet->sender.gid;
     const uint32_t pid = (uint32_t)packet->sender.pid;
-    mach_msg_mac_trailer_t t;
-    t.msgh_trailer_type = MACH_MSG_TRAILER_FORMAT_0;
-    t.msgh_trailer_size = size;
-    t.msgh_seqno = in->seqno;
-    if (packet->kernel) {
-        t.msgh_sender = (security_token_t){{0, 1}};
-        t.msgh_audit = (audit_token_t){{0}};
-    } else {
-        t.msgh_sender = (security_token_t){{uid, gid}};
-        t.msgh_audit = (audit_token_t){{UINT32_MAX, uid, gid, uid, gid, pid, 0, 0}};
+    mach_msg_mac_trailer_t *t = (mach_msg_mac_trailer_t *)(void *)at;
+
+    t->msgh_trailer_type = MACH_MSG_TRAILER_FORMAT_0;
+    t->msgh_trailer_size = size;
+    if (size >= sizeof(mach_msg_seqno_trailer_t))
+        t->msgh_seqno = in->seqno;
+    if (size >= sizeof(mach_msg_security_trailer_t))
+        t->msgh_sender =
+            packet->kernel ? (security_token_t){{0, 1}} : (security_token_t){{uid, gid}};
+    if (size >= sizeof(mach_msg_audit_trailer_t))
+        t->msgh_audit = packet->kernel
+                            ? (audit_token_t){{0}}
+                            : (audit_token_t){{UINT32_MAX, uid, gid, uid, gid, pid, 0, 0}};
+    if (size >= sizeof(mach_msg_context_trailer_t))
+        t->msgh_context = in->port.context;
+    if (size >= sizeof(mach_msg_mac_trailer_t)) {
+        t->msgh_ad = 0;
+        t->msgh_labels.sender = MACH_PORT_NULL;
     }
-    t.msgh_context = in->port.context;
-    t.msgh_ad = 0;
-    t.msgh_labels.sender = MACH_PORT_NULL;
-    if (size == sizeof(mach_msg_audit_trailer_t)) /* most often, and then a few instructions */
-        memcpy(at, &t, sizeof(mach_msg_audit_trailer_t));
-    else
-        memcpy(at, &t, size);
 }
 
 /* --- the rights that came -------------------------------------------------------------------- */
@@ -90,13 +93,13 @@ static uint8_t carry_of(const struct carries *c, uint32_t i)
 }
 
 /* Takes the descriptors of one descriptor's rights. */
-static bool take_some(struct ml_inbound *in, const struct carries *c, unsigned *next)
+static bool take_some(struct ml_inbound *in, const struct carries *c)
 {
     for (uint32_t i = 0; i < c->n; i++) {
         uint8_t carry = carry_of(c, i);
         if (ml_carry_fds(carry) == 0)
             continue; /* NULL or DEAD: as many as fit the message, and nothing to keep */
-        if (!ml_right_arrive(&in->packet, next, carry, &in->rights[in->n_rights]))
+        if (!ml_right_arrive(&in->packet, carry, &in->rights[in->n_rights]))
             return false;
         in->n_rights++;
     }
@@ -130,22 +133,19 @@ static bool take_rights(struct ml_inbound *in)
 {
     mach_msg_header_t *h = ml_packet_header(&in->packet);
     const uint8_t *at = first_descriptor(h), *extra = (const uint8_t *)h + h->msgh_size;
-    unsigned next = 0;
     uint32_t count = descriptor_count(h);
 
     in->parts = false;
     in->reply = (struct ml_right){.carry = ML_CARRY_NULL, .fds = {-1, -1}};
     uint8_t reply = ml_packet_wire(&in->packet)->reply;
-    bool good = reply == ML_CARRY_NULL || ml_right_arrive(&in->packet, &next, reply, &in->reply);
+    bool good = reply == ML_CARRY_NULL || ml_right_arrive(&in->packet, reply, &in->reply);
     for (uint32_t i = 0; good && i < count; i++, at += ml_descriptor_size(at)) {
         struct carries c = look_at(at, &extra);
         in->parts |= ml_descriptor_type(at) != MACH_MSG_PORT_DESCRIPTOR;
-        good = take_some(in, &c, &next);
+        good = take_some(in, &c);
     }
-    if (good) {
-        in->packet.n_fds = 0; /* each is a right's now */
+    if (good)
         return true;
-    }
     ml_right_reject(&in->reply);
     while (in->n_rights != 0)
         ml_right_reject(&in->rights[--in->n_rights]);
@@ -308,12 +308,12 @@ static mach_msg_return_t deliver(struct ml_inbound *in, mach_msg_header_t *buffe
         destroy_named(in);
         return MACH_RCV_BODY_ERROR | MACH_MSG_IPC_SPACE;
     }
-    mach_msg_header_t *h = ml_packet_header(&in->packet);
-    h->msgh_bits |= in->packet.via << 8;
-    h->msgh_local_port = in->port.name;
-    h->msgh_voucher_port = MACH_PORT_NULL;
-    uint32_t size = h->msgh_size;
+    const mach_msg_header_t *h = ml_packet_header(&in->packet);
+    const uint32_t size = h->msgh_size;
     memcpy(buffer, h, size);
+    buffer->msgh_bits = h->msgh_bits | in->packet.via << 8;
+    buffer->msgh_local_port = in->port.name;
+    buffer->msgh_voucher_port = MACH_PORT_NULL;
     put_trailer((uint8_t *)buffer + size, ml_trailer_size(option), in);
     ml_packet_drop(&in->packet);
     return MACH_MSG_SUCCESS;

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -26,7 +27,7 @@
  * that is delivered. Pages that no packet reaches are never touched. */
 static pthread_key_t scratch_key;
 static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
-static bool scratch_usable;
+static atomic_bool scratch_usable;
 
 static void scratch_make_key(void)
 {
@@ -35,8 +36,7 @@ static void scratch_make_key(void)
 
 static uint8_t *scratch(void)
 {
-    pthread_once(&scratch_once, scratch_make_key);
-    if (!scratch_usable)
+    if (!scratch_usable && (pthread_once(&scratch_once, scratch_make_key) != 0 || !scratch_usable))
         return NULL;
     uint8_t *buffer = pthread_getspecific(scratch_key);
     if (buffer == NULL) {
@@ -95,7 +95,10 @@ static bool read_control(struct msghdr *m, struct ml_packet *packet)
             size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
             /* There is room for as many as the kernel passes in a message, and for no more. */
             size_t kept = n <= ML_FDS_MAX - packet->n_fds ? n : ML_FDS_MAX - packet->n_fds;
-            memcpy(packet->fds + packet->n_fds, CMSG_DATA(c), kept * sizeof(int));
+            if (kept == 2) /* most often, and then without a call */
+                memcpy(packet->fds + packet->n_fds, CMSG_DATA(c), 2 * sizeof(int));
+            else
+                memcpy(packet->fds + packet->n_fds, CMSG_DATA(c), kept * sizeof(int));
             packet->n_fds += (unsigned)kept;
             if (n > kept)
                 ml_close_untrusted((const int *)(void *)CMSG_DATA(c) + kept, (unsigned)(n - kept));
@@ -130,7 +133,7 @@ static void empty(struct ml_packet *packet, uint8_t *buffer)
     packet->mapped = packet->heap = NULL;
     packet->size = 0;
     packet->file = -1;
-    packet->n_fds = 0;
+    packet->n_fds = packet->taken = 0;
     packet->chained = NULL;
     packet->kernel = false;
     packet->sender = (struct ucred){.pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1};
@@ -272,8 +275,8 @@ int ml_packet_read_only(int fd, struct ml_packet *packet, bool *over)
 
 void ml_packet_release(struct ml_packet *packet)
 {
-    ml_close_untrusted(ml_packet_fds(packet), packet->n_fds);
-    packet->n_fds = 0;
+    ml_close_untrusted(ml_packet_fds(packet) + packet->taken, packet->n_fds - packet->taken);
+    packet->n_fds = packet->taken = 0;
     free(packet->chained);
     packet->chained = NULL;
     free(packet->heap);

@@ -74,7 +74,7 @@ struct ml_packet {
     bool kernel;          /* made here, in Mach's kernel's place */
     mach_port_type_t via; /* disposition that the destination shows: PORT_SEND or PORT_SEND_ONCE */
     struct ucred sender;
-    unsigned n_fds;
+    unsigned n_fds, taken; /* the first of them are rights' now, and not the packet's */
     int fds[ML_FDS_MAX];
     int *chained; /* owned: the descriptors that came in a chain, in place of `fds`; else NULL */
 };
@@ -158,7 +158,7 @@ int ml_packet_write(int fd, const struct iovec *iov, unsigned n_iov, const int *
 void ml_packet_release(struct ml_packet *packet);
 static inline void ml_packet_drop(struct ml_packet *packet)
 {
-    if (packet->n_fds != 0 || packet->file >= 0 || packet->chained != NULL ||
+    if (packet->n_fds != packet->taken || packet->file >= 0 || packet->chained != NULL ||
         packet->heap != NULL || packet->mapped != NULL)
         ml_packet_release(packet);
 }

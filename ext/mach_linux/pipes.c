@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -28,6 +29,7 @@ int ml_pipe_create(int ends[2])
 /* Where tee(2) puts what it finds: nothing, unless the port has died. */
 static int aside[2] = {-1, -1};
 static pthread_once_t aside_once = PTHREAD_ONCE_INIT;
+static atomic_bool aside_made;
 static ino_t aside_inode; /* a program that closes all there is may have given its number away */
 
 static void aside_make(void)
@@ -37,6 +39,7 @@ static void aside_make(void)
         aside[0] = aside[1] = -1;
     else if (fstat(aside[0], &st) == 0)
         aside_inode = st.st_ino;
+    aside_made = true;
 }
 
 static bool aside_is_ours(int end)
@@ -60,6 +63,7 @@ void ml_pipe_reset_in_child(void)
             ml_close(aside[i]);
     aside[0] = aside[1] = -1;
     aside_once = (pthread_once_t)PTHREAD_ONCE_INIT;
+    aside_made = false;
 }
 
 /* With more questions: where tee(2) is forbidden, where there was no descriptor for it, or none is
@@ -80,7 +84,8 @@ bool ml_pipe_is_write_end(int fd)
 
 void ml_pipe_prepare(void)
 {
-    pthread_once(&aside_once, aside_make);
+    if (!aside_made)
+        pthread_once(&aside_once, aside_make);
 }
 
 bool ml_pipe_look(int fd, bool *over)

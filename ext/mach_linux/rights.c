@@ -445,11 +445,9 @@ static bool arrive_receive(const int *fds, enum ml_carry carry, struct ml_right 
     return true;
 }
 
-bool ml_right_arrive(struct ml_packet *packet, unsigned *next, enum ml_carry carry,
-                     struct ml_right *right)
+bool ml_right_arrive(struct ml_packet *packet, enum ml_carry carry, struct ml_right *right)
 {
-    int *fds = ml_packet_fds(packet) + *next;
-    unsigned n = ml_carry_fds(carry);
+    const int *fds = ml_packet_fds(packet) + packet->taken;
     bool good = true;
 
     *right = (struct ml_right){.carry = (uint8_t)carry, .fds = {-1, -1}};
@@ -482,9 +480,7 @@ bool ml_right_arrive(struct ml_packet *packet, unsigned *next, enum ml_carry car
         *right = (struct ml_right){.carry = ML_CARRY_NULL, .fds = {-1, -1}};
         return false;
     }
-    for (unsigned i = 0; i < n; i++)
-        fds[i] = -1;
-    *next += n;
+    packet->taken += ml_carry_fds(carry);
     return true;
 }
 

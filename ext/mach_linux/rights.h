@@ -60,8 +60,7 @@ int ml_right_descriptors(struct ml_right *right, int fds[3]);
 
 /* Takes the next descriptors of a packet for a right of `carry` and looks at what they are. False
  * when they are not what they claim to be; they are then still the packet's. */
-bool ml_right_arrive(struct ml_packet *packet, unsigned *next, enum ml_carry carry,
-                     struct ml_right *right);
+bool ml_right_arrive(struct ml_packet *packet, enum ml_carry carry, struct ml_right *right);
 /* Drops a right that arrived and has no name yet; the lock is not held. */
 void ml_right_reject(struct ml_right *right);
 
