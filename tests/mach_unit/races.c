@@ -5,6 +5,7 @@
 
 #include "packets.h"
 #include "receiver.h"
+#include "sanitizers.h"
 #include "space.h"
 #include "watcher.h"
 
@@ -335,16 +336,6 @@ CASE(a_request_moves_with_its_port_while_rights_come_and_go)
 
 /* --- forks ----------------------------------------------------------------------------------- */
 
-/* The address sanitizer's allocator takes no part in fork: if another thread held its lock, the
- * child waits for it forever at its first allocation. */
-#if defined(__SANITIZE_ADDRESS__)
-#define FORK_LEAVES_MALLOC_LOCKED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define FORK_LEAVES_MALLOC_LOCKED 1
-#endif
-#endif
-
 /* What a child of fork has open, by asking for each; it may not allocate. */
 static int count_in_child(void)
 {
@@ -363,7 +354,8 @@ static int count_in_child(void)
 
 CASE(a_child_of_fork_has_no_descriptor_that_was_on_its_way_to_a_name_or_to_its_end)
 {
-#ifdef FORK_LEAVES_MALLOC_LOCKED
+    /* If another thread held its lock, the child waits for it forever at its first allocation. */
+#ifdef ML_MEMORY_WATCHED
     tap_skip("the address sanitizer's allocator is not usable in the child of a threaded fork");
 #endif
     enum { THREADS = 3 };
