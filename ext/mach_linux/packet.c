@@ -36,7 +36,9 @@ static void scratch_make_key(void)
 
 static uint8_t *scratch(void)
 {
-    if (!scratch_usable && (pthread_once(&scratch_once, scratch_make_key) != 0 || !scratch_usable))
+    if (!scratch_usable)
+        pthread_once(&scratch_once, scratch_make_key);
+    if (!scratch_usable)
         return NULL;
     uint8_t *buffer = pthread_getspecific(scratch_key);
     if (buffer == NULL) {

@@ -100,13 +100,14 @@ bool ml_fd_sends(int fd, uint64_t *cookie, bool for_good)
     /* Once closed it stays so. A slot is one atomic word, as in ml_fd_is_seqpacket(). */
     static _Atomic uint64_t checked[64];
 
+    if (!for_good) /* what has a channel of its own each time was never seen before */
+        return ml_fd_is_seqpacket(fd, cookie) && is_quiet(fd, false);
     *cookie = ml_fd_cookie(fd);
     if (*cookie != 0 && checked[*cookie % 64] == *cookie)
         return true;
-    if (!ml_fd_is_seqpacket(fd, cookie) || !is_quiet(fd, for_good))
+    if (!ml_fd_is_seqpacket(fd, cookie) || !is_quiet(fd, true))
         return false;
-    if (for_good)
-        checked[*cookie % 64] = *cookie;
+    checked[*cookie % 64] = *cookie;
     return true;
 }
 

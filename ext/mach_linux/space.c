@@ -199,7 +199,7 @@ static bool hash_grow(void)
     return true;
 }
 
-static inline bool hash_has_room(void)
+static inline bool hash_make_room(void)
 {
     return space.n_hashed < space.n_buckets || hash_grow();
 }
@@ -307,7 +307,7 @@ struct ml_port *ml_entry_unbind(struct ml_entry *e)
 
 static mach_port_name_t name_fresh(struct ml_port *p, enum ml_entry_kind kind, struct ml_garbage *g)
 {
-    struct ml_entry *e = hash_has_room() ? ml_entry_allocate() : NULL;
+    struct ml_entry *e = hash_make_room() ? ml_entry_allocate() : NULL;
     if (e == NULL) {
         ml_port_release(p, g);
         return MACH_PORT_NULL;
@@ -420,7 +420,7 @@ static void space_begin(void)
     int pidfd = ml_supported() ? ml_task_open_self(&key) : -1;
     if (pidfd < 0)
         return;
-    struct ml_port *p = hash_has_room() ? ml_port_adopt(ML_TASK, pidfd, -1, key, &g) : NULL;
+    struct ml_port *p = hash_make_room() ? ml_port_adopt(ML_TASK, pidfd, -1, key, &g) : NULL;
     if (p != NULL) {
         e = ml_entry_at(ML_TASK_SELF_NAME);
         ml_entry_bind(e, ML_SEND_RECEIVE, p);

@@ -354,7 +354,8 @@ static int count_in_child(void)
 
 CASE(a_child_of_fork_has_no_descriptor_that_was_on_its_way_to_a_name_or_to_its_end)
 {
-    /* If another thread held its lock, the child waits for it forever at its first allocation. */
+    /* It takes no part in fork: if another thread held its lock, the child waits for it forever at
+     * its first allocation. */
 #ifdef ML_MEMORY_WATCHED
     tap_skip("the address sanitizer's allocator is not usable in the child of a threaded fork");
 #endif
