@@ -5,7 +5,8 @@
  * The receiver owns the service port; the sender owns the port that it hands out rights to. The
  * service port is the bootstrap port that the sender inherits, so each process has one thread, as
  * in the raw stream. VARIANT 2 is 1 with a service that is looked up by name: the receiver has a
- * second thread then, which answers, and with two the kernel counts more references. */
+ * second thread then, which answers, and with two the kernel counts more references. VARIANT 3 is 1
+ * with two rights by turns: none comes twice in a row. */
 #include "peer.h"
 
 #include <stdio.h>
@@ -18,7 +19,14 @@
 #include "child_port.h"
 #include "child_portServer.h"
 
-enum { TOKEN = 0x5eed, WITHOUT_RIGHTS = 0, NAMED = 2, PLAIN_ID = 4711, PLAIN_SIZE = 48 };
+enum {
+    TOKEN = 0x5eed,
+    WITHOUT_RIGHTS = 0,
+    NAMED = 2,
+    BY_TURNS = 3,
+    PLAIN_ID = 4711,
+    PLAIN_SIZE = 48
+};
 
 struct plain {
     mach_msg_header_t header;
@@ -96,23 +104,33 @@ static void send_plain(mach_port_t server)
           "mach_msg");
 }
 
+static mach_port_t make_port(void)
+{
+    mach_port_t port;
+    check(mach_port_allocate(mach_task_self(), MACH_PORT_RIGHT_RECEIVE, &port),
+          "mach_port_allocate");
+    check(mach_port_insert_right(mach_task_self(), port, port, MACH_MSG_TYPE_MAKE_SEND),
+          "mach_port_insert_right");
+    return port;
+}
+
 static void send_all(const char *service, const struct stream *stream)
 {
-    mach_port_t server, port;
+    mach_port_t server, ports[2];
     if (stream->variant == NAMED)
         check(bootstrap_look_up(bootstrap_port, service, &server), "bootstrap_look_up");
     else
         check(task_get_special_port(mach_task_self(), TASK_BOOTSTRAP_PORT, &server),
               "task_get_special_port");
-    check(mach_port_allocate(mach_task_self(), MACH_PORT_RIGHT_RECEIVE, &port),
-          "mach_port_allocate");
-    check(mach_port_insert_right(mach_task_self(), port, port, MACH_MSG_TYPE_MAKE_SEND),
-          "mach_port_insert_right");
+    for (int i = 0; i < 2; i++)
+        ports[i] = make_port();
     for (long sent = 0; sent < stream->warm_up + stream->count; sent++) {
         if (stream->variant == WITHOUT_RIGHTS)
             send_plain(server);
         else
-            check(child_port_check_in(server, TOKEN, port, MACH_MSG_TYPE_COPY_SEND),
+            check(child_port_check_in(server, TOKEN,
+                                      ports[stream->variant == BY_TURNS ? sent % 2 : 0],
+                                      MACH_MSG_TYPE_COPY_SEND),
                   "child_port_check_in");
     }
 }
@@ -120,11 +138,7 @@ static void send_all(const char *service, const struct stream *stream)
 /* The port that a child inherits a right to. */
 static mach_port_t make_inherited(void)
 {
-    mach_port_t port;
-    check(mach_port_allocate(mach_task_self(), MACH_PORT_RIGHT_RECEIVE, &port),
-          "mach_port_allocate");
-    check(mach_port_insert_right(mach_task_self(), port, port, MACH_MSG_TYPE_MAKE_SEND),
-          "mach_port_insert_right");
+    mach_port_t port = make_port();
     check(task_set_special_port(mach_task_self(), TASK_BOOTSTRAP_PORT, port),
           "task_set_special_port");
     return port;

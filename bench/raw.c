@@ -4,7 +4,8 @@
  *
  * VARIANT 3 is two descriptors from a sender that is not trusted: with each message come the
  * sender's credentials, and before a descriptor is believed the kernel is asked what mach_linux
- * cannot do without. It is what the kernel alone charges for a send right.
+ * cannot do without. It is what the kernel alone charges for a send right that comes each time. 4
+ * is for one that need not have come before.
  *
  * The sender owns the descriptors and keeps them; the receiver closes each one that arrives. */
 #include "peer.h"
@@ -17,7 +18,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { PAYLOAD = 48, MOST_FDS = 2, ASKED = 3 };
+#ifndef F_DUPFD_QUERY
+#define F_DUPFD_QUERY (1024 + 3)
+#endif
+
+enum { PAYLOAD = 48, MOST_FDS = 2, ASKED = 3, ASKED_ALL = 4 };
 
 struct packet {
     char payload[PAYLOAD];
@@ -29,7 +34,7 @@ struct packet {
 
 static int descriptors(const struct stream *stream)
 {
-    return stream->variant == ASKED ? MOST_FDS : stream->variant;
+    return stream->variant >= ASKED ? MOST_FDS : stream->variant;
 }
 
 static void packet_prepare(struct packet *packet, int fds)
@@ -66,13 +71,30 @@ static void send_all(int socket_fd, const struct stream *stream)
     (void)recv(socket_fd, packet.payload, PAYLOAD, 0);
 }
 
-/* Which socket is it; is the other one a pipe, and has what writes to it gone? */
-static void ask(const int fds[MOST_FDS], int aside)
+/* What the receiver asks with. */
+struct asker {
+    int aside[2]; /* a pipe that nothing is in */
+    int known;    /* the socket that came first, −1: none has */
+};
+
+/* Is it the socket that came before? Older kernels, and whoever has none to compare with, ask which
+ * one it is. */
+static int is_known(struct asker *asker, int fd, int variant)
 {
     uint64_t cookie;
     socklen_t length = sizeof cookie;
-    if (getsockopt(fds[0], SOL_SOCKET, SO_COOKIE, &cookie, &length) != 0 ||
-        tee(fds[1], aside, 1, SPLICE_F_NONBLOCK) != -1 || errno != EAGAIN)
+    if (variant == ASKED && asker->known < 0)
+        asker->known = dup(fd);
+    if (variant == ASKED && fcntl(fd, F_DUPFD_QUERY, asker->known) == 1)
+        return 1;
+    return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) == 0;
+}
+
+/* Which socket is it; is the other one a pipe, and has what writes to it gone? */
+static void ask(struct asker *asker, const int fds[MOST_FDS], int variant)
+{
+    if (!is_known(asker, fds[0], variant) ||
+        tee(fds[1], asker->aside[1], 1, SPLICE_F_NONBLOCK) != -1 || errno != EAGAIN)
         fail("ask");
 }
 
@@ -84,11 +106,12 @@ static void close_both(const int fds[MOST_FDS])
     close(fds[1]);
 }
 
-static void receive(int socket_fd, struct packet *packet, const struct stream *stream, int aside)
+static void receive(int socket_fd, struct packet *packet, const struct stream *stream,
+                    struct asker *asker)
 {
     const int expected = descriptors(stream);
     packet_prepare(packet, expected);
-    if (stream->variant == ASKED)
+    if (stream->variant >= ASKED)
         packet->header.msg_controllen = sizeof packet->control;
     if (recvmsg(socket_fd, &packet->header, MSG_CMSG_CLOEXEC) != PAYLOAD)
         fail("recvmsg");
@@ -104,8 +127,8 @@ static void receive(int socket_fd, struct packet *packet, const struct stream *s
         fail("descriptors");
     }
     memcpy(fds, CMSG_DATA(rights), size);
-    if (stream->variant == ASKED) {
-        ask(fds, aside);
+    if (stream->variant >= ASKED) {
+        ask(asker, fds, stream->variant);
         close_both(fds);
         return;
     }
@@ -117,17 +140,17 @@ static uint64_t receive_all(int socket_fd, const struct stream *stream)
 {
     struct packet packet = {.payload = {0}};
     const int on = 1;
-    int aside[2];
-    if (pipe(aside) != 0)
+    struct asker asker = {.known = -1};
+    if (pipe(asker.aside) != 0)
         fail("pipe");
-    if (stream->variant == ASKED &&
+    if (stream->variant >= ASKED &&
         setsockopt(socket_fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) != 0)
         fail("setsockopt");
     for (long i = 0; i < stream->warm_up; i++)
-        receive(socket_fd, &packet, stream, aside[1]);
+        receive(socket_fd, &packet, stream, &asker);
     uint64_t start = nanoseconds();
     for (long i = 0; i < stream->count; i++)
-        receive(socket_fd, &packet, stream, aside[1]);
+        receive(socket_fd, &packet, stream, &asker);
     return nanoseconds() - start;
 }
 
@@ -135,8 +158,8 @@ int main(int argc, char **argv)
 {
     struct stream stream = stream_arguments(argc, argv);
     int pair[2];
-    if (stream.variant < 0 || stream.variant > ASKED)
-        fail("the variants are 0 to 3");
+    if (stream.variant < 0 || stream.variant > ASKED_ALL)
+        fail("the variants are 0 to 4");
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
         fail("socketpair");
     pid_t sender = fork();

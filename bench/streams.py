@@ -79,9 +79,11 @@ def streams(raw: Path, mach: Path) -> list[Stream]:
         Stream("raw1", "C, raw, 48 bytes, one descriptor", (str(raw), "1"), 50_000),
         Stream("raw2", "C, raw, 48 bytes, two descriptors", (str(raw), "2"), 50_000),
         Stream("asked", "C, raw, two descriptors, looked at", (str(raw), "3"), 50_000),
+        Stream("asked_all", "the same, any right", (str(raw), "4"), 50_000),
         Stream("mach0", "C, mach_msg without a right", (str(mach), "0"), 60_000),
         Stream("mach1", "C, check-in by the generated stubs", (str(mach), "1"), 50_000),
         Stream("mach2", "the same, the service found by name", (str(mach), "2"), 50_000),
+        Stream("mach3", "the same, two rights by turns", (str(mach), "3"), 50_000),
         Stream("check_in", "Python, check_in → Server.accept", (*python, "check_in"), 20_000),
         Stream(
             "check_in_named",

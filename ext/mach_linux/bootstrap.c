@@ -32,6 +32,7 @@
 #include "bootstrap.h"
 #include "mach_linux.h"
 #include "calls.h"
+#include "forks.h"
 #include "message.h"
 #include "refusal.h"
 #include "sha256.h"
@@ -467,7 +468,7 @@ kern_return_t mach_linux_look_up_begin(const char *service_name, int *fd)
     return KERN_SUCCESS;
 }
 
-kern_return_t mach_linux_look_up_end(int fd, mach_port_t *sp)
+static kern_return_t take_answer(int fd, mach_port_t *sp)
 {
     ML_GARBAGE(g);
     struct ml_packet packet;
@@ -481,7 +482,7 @@ kern_return_t mach_linux_look_up_end(int fd, mach_port_t *sp)
     if (error != 0)
         return error == EMFILE || error == ENOMEM ? BOOTSTRAP_NO_MEMORY : BOOTSTRAP_UNKNOWN_SERVICE;
     bool good = packet.file < 0 && ml_packet_wire(&packet)->reply == ML_CARRY_SEND &&
-                ml_right_arrive(&packet, ML_CARRY_SEND, &right);
+                ml_right_arrive(&packet, ML_CARRY_SEND, NULL, &right);
     ml_packet_drop(&packet);
     if (!good)
         return BOOTSTRAP_UNKNOWN_SERVICE;
@@ -493,6 +494,16 @@ kern_return_t mach_linux_look_up_end(int fd, mach_port_t *sp)
         return full ? BOOTSTRAP_NO_MEMORY : BOOTSTRAP_UNKNOWN_SERVICE;
     *sp = name;
     return KERN_SUCCESS;
+}
+
+kern_return_t mach_linux_look_up_end(int fd, mach_port_t *sp)
+{
+    ml_lock(); /* not in the middle of a fork */
+    ml_unowned_begin();
+    ml_unlock();
+    kern_return_t kr = take_answer(fd, sp);
+    ml_unowned_end();
+    return kr;
 }
 
 /* Apple's call has no code for a server that does not answer: launchd does. Here it may be stopped,

@@ -10,6 +10,7 @@
 #include "notify.h"
 #include "pipes.h"
 #include "queue.h"
+#include "recent.h"
 #include "refusal.h"
 #include "reject.h"
 #include "rights.h"
@@ -425,6 +426,18 @@ int ml_right_descriptors(struct ml_right *right, int fds[3])
 
 /* --- arriving -------------------------------------------------------------------------------- */
 
+static bool arrive_sending_end(int fd, const struct ml_receiver *by, uint64_t *key)
+{
+    *key = ml_recent_key(fd);
+    if (*key != 0)
+        return true;
+    if (!ml_fd_sends(fd, key, true))
+        return false;
+    if (by != NULL)
+        ml_recent_note(fd, *key, by);
+    return true;
+}
+
 static bool arrive_receive(const int *fds, enum ml_carry carry, struct ml_right *right)
 {
     ML_GARBAGE(g);
@@ -445,7 +458,8 @@ static bool arrive_receive(const int *fds, enum ml_carry carry, struct ml_right 
     return true;
 }
 
-bool ml_right_arrive(struct ml_packet *packet, enum ml_carry carry, struct ml_right *right)
+bool ml_right_arrive(struct ml_packet *packet, enum ml_carry carry, const struct ml_receiver *by,
+                     struct ml_right *right)
 {
     const int *fds = ml_packet_fds(packet) + packet->taken;
     bool good = true;
@@ -453,7 +467,7 @@ bool ml_right_arrive(struct ml_packet *packet, enum ml_carry carry, struct ml_ri
     *right = (struct ml_right){.carry = (uint8_t)carry, .fds = {-1, -1}};
     switch (carry) {
     case ML_CARRY_SEND:
-        good = ml_fd_sends(fds[0], &right->key, true) && ml_pipe_look(fds[1], &right->dead);
+        good = arrive_sending_end(fds[0], by, &right->key) && ml_pipe_look(fds[1], &right->dead);
         /* Whoever moved the receive right on may have lost the pipe on the way. */
         right->dead = right->dead && ml_fd_hung_up(fds[0]);
         right->fds[0] = fds[0];

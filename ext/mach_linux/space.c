@@ -16,6 +16,7 @@
 #include "notify.h"
 #include "refusal.h"
 #include "pipes.h"
+#include "recent.h"
 #include "reject.h"
 #include "sanitizers.h"
 #include "space.h"
@@ -456,6 +457,7 @@ void ml_space_reset_in_child(void)
     ML_GARBAGE(g);
 
     space.mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    ml_recent_reset_in_child();
     ml_outbound_abandon(&g);
     for (uint32_t i = 1; i < space.size; i++) {
         struct ml_entry *e = &space.table[i];

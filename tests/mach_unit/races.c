@@ -5,12 +5,16 @@
 
 #include "packets.h"
 #include "receiver.h"
+#include "rights.h"
 #include "sanitizers.h"
 #include "space.h"
 #include "watcher.h"
 
 #include <mach_linux.h>
+#include <poll.h>
 #include <sched.h>
+#include <servers/bootstrap.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -370,4 +374,54 @@ CASE(a_child_of_fork_has_no_descriptor_that_was_on_its_way_to_a_name_or_to_its_e
     atomic_store(&stop, 1);
     for (int i = 0; i < THREADS; i++)
         NEED(pthread_join(threads[i], NULL) == 0);
+}
+
+static atomic_int arrivals_linger, arrived;
+
+bool __real_ml_right_arrive(struct ml_packet *packet, enum ml_carry carry,
+                            const struct ml_receiver *by, struct ml_right *right);
+bool __wrap_ml_right_arrive(struct ml_packet *packet, enum ml_carry carry,
+                            const struct ml_receiver *by, struct ml_right *right);
+
+/* In place of the library's: somebody else has time to fork. */
+bool __wrap_ml_right_arrive(struct ml_packet *packet, enum ml_carry carry,
+                            const struct ml_receiver *by, struct ml_right *right)
+{
+    if (atomic_load(&arrivals_linger)) {
+        atomic_store(&arrived, 1);
+        a_moment();
+    }
+    return __real_ml_right_arrive(packet, carry, by, right);
+}
+
+static void *fork_during_an_arrival(void *count)
+{
+    while (!atomic_load(&arrived))
+        sched_yield();
+    *(int *)count = count_in_child();
+    return NULL;
+}
+
+CASE(a_child_of_fork_has_no_part_of_an_answer_to_a_look_up)
+{
+#ifdef ML_MEMORY_WATCHED
+    tap_skip("the address sanitizer's allocator is not usable in the child of a threaded fork");
+#endif
+    name_t name;
+    pthread_t thread;
+    mach_port_t port, found;
+    int fd, during = -1;
+    snprintf(name, sizeof name, "org.child-port.races.%d", (int)getpid());
+    NEED_OK(bootstrap_check_in(bootstrap_port, name, &port));
+    NEED_OK(bootstrap_look_up(bootstrap_port, name, &found));
+    NEED_OK(mach_linux_look_up_begin(name, &fd));
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    NEED(poll(&p, 1, PROMPT) == 1);
+    int before = count_in_child();
+    atomic_store(&arrivals_linger, 1);
+    NEED(pthread_create(&thread, NULL, fork_during_an_arrival, &during) == 0);
+    IS_OK(mach_linux_look_up_end(fd, &found));
+    NEED(pthread_join(thread, NULL) == 0);
+    IS(found, port);
+    IS(during, before);
 }

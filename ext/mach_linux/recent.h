@@ -1,0 +1,34 @@
+/*
+ * The sending end that has come several times in a row, and how it is known again.
+ *
+ * Which socket a descriptor stands for takes the kernel long to say. Whether two descriptors are
+ * one and the same it says in half the time (F_DUPFD_QUERY, Linux 6.10). So a duplicate of the
+ * sending end that came last and often is kept, one in a process, and the next that comes is held
+ * against it first. The duplicate is no send right: those are counted by their pipes (pipes.h). It
+ * belongs to the receive right through which the rights came, and is closed with it.
+ */
+#ifndef ML_RECENT_H
+#define ML_RECENT_H
+
+#include <stdint.h>
+
+struct ml_garbage;
+struct ml_receiver;
+
+/* So many times in a row: then it may well come again. */
+#define ML_RECENT_FEW 16u
+
+/* The key of fd, which came with a send right, if it is the one that is expected; else 0. */
+uint64_t ml_recent_key(int fd);
+/* It was not known, and the kernel was asked: this is its key. It is a port's sending end, and came
+ * through `by`, of which the caller has a reference. */
+void ml_recent_note(int fd, uint64_t key, const struct ml_receiver *by);
+/* Nobody has a reference any more. */
+void ml_recent_end(const struct ml_receiver *by, struct ml_garbage *g);
+/* In a forked child, before anything ends there. */
+void ml_recent_reset_in_child(void);
+
+/* The duplicate, −1 if there is none. */
+int ml_recent_kept(void);
+
+#endif
