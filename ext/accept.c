@@ -27,7 +27,6 @@
  * seconds. */
 #define MESSAGES_BETWEEN_PEER 64
 #define MESSAGES_BETWEEN_BREATHS 16
-#define WAIT_LONGEST_MS (60 * 60 * 1000)
 
 enum ending { ENDING_NONE, ENDING_PEER_GONE, ENDING_TIMED_OUT };
 
@@ -39,6 +38,7 @@ struct accept_call {
     struct waiter waiter;
     enum ending ending; /* why the pass over the queue that is under way is the last one */
     int last_pass_left;
+    uint32_t slice; /* of the wait: deadline_slice_ms() */
     unsigned rejected; /* messages that were no check-in, in this call */
     struct server_call call;
     audit_token_t sender;
@@ -151,7 +151,7 @@ static enum step accept_poll(struct accept_call *accept, mach_port_name_t name)
  * wait, else in the waiter, after which the caller looks at the queue again. */
 static enum step accept_block(struct accept_call *accept, mach_port_name_t name)
 {
-    uint32_t left = deadline_left_ms(accept->deadline, WAIT_LONGEST_MS);
+    uint32_t left = deadline_slice_ms(accept->deadline, &accept->slice);
     bool alone = accept->waiter.cancel_fd < 0 && accept->waiter.peer_fd < 0;
     mach_msg_return_t mr;
     Py_BEGIN_ALLOW_THREADS mr =
@@ -162,11 +162,11 @@ static enum step accept_block(struct accept_call *accept, mach_port_name_t name)
     return STEP_AGAIN;
 }
 
-/* After a message that was no check-in: signals, and a chance for other threads, so that a flood of
- * them holds nobody up. 0, or -1 with an exception. */
-static int accept_breathe(struct accept_call *accept)
+/* Before the queue is looked at again: signals. After a message that was no check-in also a chance
+ * for other threads, so that a flood of them holds nobody up. 0, or -1 with an exception. */
+static int accept_breathe(struct accept_call *accept, enum step step)
 {
-    if (++accept->rejected % MESSAGES_BETWEEN_BREATHS == 0) {
+    if (step != STEP_EMPTY && ++accept->rejected % MESSAGES_BETWEEN_BREATHS == 0) {
         Py_BEGIN_ALLOW_THREADS Py_END_ALLOW_THREADS
     }
     return PyErr_CheckSignals();
@@ -259,7 +259,7 @@ static PyObject *accept_run(struct accept_call *accept)
             return accept_result(accept);
         if (step == STEP_FAILED)
             return NULL;
-        if (step != STEP_EMPTY && accept_breathe(accept) < 0)
+        if (accept_breathe(accept, step) < 0)
             return NULL;
         if (accept_check_end(accept, step) < 0)
             return NULL;
@@ -279,6 +279,7 @@ PyObject *server_accept(struct server_core *core, const struct accept_request *r
     accept.ending = ENDING_NONE;
     accept.last_pass_left = 0;
     accept.rejected = 0;
+    accept.slice = DEADLINE_SLICE_FIRST_MS;
     if (name == MACH_PORT_NULL) {
         right_fail_closed(accept.port);
         return NULL;

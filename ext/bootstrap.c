@@ -18,7 +18,6 @@
 #define SERVICE_NAME_LONGEST 127
 /* The answer to a look-up comes from another process: a poll, too, gives it the time that takes. */
 #define ANSWER_LEAST_MS 250
-#define WAIT_LONGEST_MS (60 * 60 * 1000)
 
 static const char *service_name_from_argument(PyObject *object)
 {
@@ -100,9 +99,9 @@ static int look_up_parse(struct look_up_call *call, PyObject *const *args, Py_ss
 
 /* Waits for the answer once, without the GIL. */
 static kern_return_t look_up_step(const struct look_up_call *call, struct look_up *look_up,
-                                  mach_port_t *service)
+                                  uint32_t *slice, mach_port_t *service)
 {
-    uint32_t left = deadline_left_ms(call->deadline, WAIT_LONGEST_MS);
+    uint32_t left = deadline_slice_ms(call->deadline, slice);
     int cancel_fd = cancel_descriptor(call->cancel);
     kern_return_t kr;
     Py_BEGIN_ALLOW_THREADS kr = look_up_wait(look_up, cancel_fd, left, service);
@@ -133,10 +132,11 @@ static mach_port_t look_up_run(const struct look_up_call *call)
 {
     struct look_up look_up;
     mach_port_t service = MACH_PORT_NULL;
+    uint32_t slice = DEADLINE_SLICE_FIRST_MS;
     kern_return_t kr;
     look_up_init(&look_up, call->name);
     do {
-        kr = look_up_step(call, &look_up, &service);
+        kr = look_up_step(call, &look_up, &slice, &service);
     } while (kr != KERN_SUCCESS && look_up_check_end(call, kr) == 0);
     look_up_release(&look_up);
     return kr == KERN_SUCCESS ? service : MACH_PORT_NULL;

@@ -8,6 +8,7 @@
 #define NS_PER_MS INT64_C(1000000)
 /* About a century: beyond it a timeout is as good as none. */
 #define TIMEOUT_LIMIT_S 3.0e9
+#define SLICE_LONGEST_MS 1000
 
 static int64_t monotonic_now(void)
 {
@@ -53,4 +54,11 @@ uint32_t deadline_left_ms(deadline_t deadline, uint32_t most)
         return 0;
     int64_t ms = (left + NS_PER_MS - 1) / NS_PER_MS;
     return ms < (int64_t)most ? (uint32_t)ms : most;
+}
+
+uint32_t deadline_slice_ms(deadline_t deadline, uint32_t *slice)
+{
+    uint32_t most = *slice;
+    *slice = most < SLICE_LONGEST_MS / 2 ? 2 * most : SLICE_LONGEST_MS;
+    return deadline_left_ms(deadline, most);
 }

@@ -24,4 +24,11 @@ bool deadline_passed(deadline_t deadline);
 /* Milliseconds left, rounded up so that a wait never ends early, at most `most`. */
 uint32_t deadline_left_ms(deadline_t deadline, uint32_t most);
 
+/* A signal that comes just before a wait begins does not end it, nor does one that another thread
+ * of the process takes. So a call waits in slices, each twice as long as the one before up to a
+ * second, and has Python look for signals before each. */
+#define DEADLINE_SLICE_FIRST_MS 10
+/* How long to wait now, as above; *slice begins as DEADLINE_SLICE_FIRST_MS. */
+uint32_t deadline_slice_ms(deadline_t deadline, uint32_t *slice);
+
 #endif

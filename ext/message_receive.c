@@ -17,7 +17,6 @@
 
 /* Room for most messages; a larger one tells its size and is received into memory of its own. */
 #define STACK_ROOM 1024
-#define WAIT_LONGEST_MS (60 * 60 * 1000)
 /* Once the deadline has passed, so many messages of strangers are looked through for one that was
  * there in time. */
 #define LAST_PASS_LONGEST MACH_PORT_QLIMIT_MAX
@@ -26,6 +25,7 @@ struct receive_call {
     struct receive_request *request;
     struct waiter waiter;
     int last_pass_left;
+    uint32_t slice; /* of the wait: deadline_slice_ms() */
     mach_msg_header_t *buffer;
     mach_msg_size_t room;
 };
@@ -257,7 +257,7 @@ static int buffer_grow(struct receive_call *call, const void *stack)
 
 static mach_msg_return_t block(struct receive_call *call, mach_port_name_t name)
 {
-    uint32_t left = deadline_left_ms(call->request->deadline, WAIT_LONGEST_MS);
+    uint32_t left = deadline_slice_ms(call->request->deadline, &call->slice);
     bool alone = call->waiter.cancel_fd < 0;
     mach_msg_return_t mr;
     Py_BEGIN_ALLOW_THREADS mr =
@@ -332,7 +332,9 @@ static PyObject *receive_run(struct receive_call *call, const void *stack)
 PyObject *message_receive(struct receive_request *request)
 {
     _Alignas(8) uint8_t stack[STACK_ROOM];
-    struct receive_call call = {.request = request, .last_pass_left = LAST_PASS_LONGEST};
+    struct receive_call call = {.request = request,
+                                .last_pass_left = LAST_PASS_LONGEST,
+                                .slice = DEADLINE_SLICE_FIRST_MS};
     call.buffer = (mach_msg_header_t *)(void *)stack;
     call.room = sizeof stack;
     if (cancel_check(request->state, request->cancel) < 0)

@@ -1,14 +1,13 @@
 /* See send_wait.h. The rights in the message are the caller's before and after.
  *
  * With a CancelToken a blocked send comes up for air now and then: no platform can wait for room in
- * a queue and for a descriptor at once. Without one, a signal is all that can end the wait early.
+ * a queue and for a descriptor at once. Without one it does so for signals alone, less often.
  */
 #include "send_wait.h"
 
 #include "errors.h"
 
 #define SLICE_CANCELLABLE_MS 20
-#define SLICE_LONGEST_MS (60 * 60 * 1000)
 
 static int check_end(struct module_state *state, struct cancel_token *cancel, deadline_t deadline,
                      mach_msg_return_t result)
@@ -17,9 +16,7 @@ static int check_end(struct module_state *state, struct cancel_token *cancel, de
         error_set(state, "mach_msg", result, NULL);
         return -1;
     }
-    if ((result & ~MACH_MSG_MASK) == MACH_SEND_INTERRUPTED && PyErr_CheckSignals() < 0)
-        return -1;
-    if (cancel_check(state, cancel) < 0)
+    if (PyErr_CheckSignals() < 0 || cancel_check(state, cancel) < 0)
         return -1;
     if (!deadline_passed(deadline))
         return 0;
@@ -31,14 +28,15 @@ int send_until_queued(struct module_state *state, mach_msg_header_t *message, ma
                       struct cancel_token *cancel, deadline_t deadline, mach_msg_return_t *result)
 {
     const mach_msg_option_t options = MACH_SEND_MSG | MACH_SEND_TIMEOUT | MACH_SEND_INTERRUPT;
+    uint32_t slice = DEADLINE_SLICE_FIRST_MS;
     while (*result != MACH_MSG_SUCCESS) {
         if (check_end(state, cancel, deadline, *result) < 0)
             return -1;
-        uint32_t slice =
-            deadline_left_ms(deadline, cancel ? SLICE_CANCELLABLE_MS : SLICE_LONGEST_MS);
+        uint32_t wait = cancel ? deadline_left_ms(deadline, SLICE_CANCELLABLE_MS)
+                               : deadline_slice_ms(deadline, &slice);
         mach_msg_return_t again;
         Py_BEGIN_ALLOW_THREADS again =
-            mach_msg(message, options, size, 0, MACH_PORT_NULL, slice, MACH_PORT_NULL);
+            mach_msg(message, options, size, 0, MACH_PORT_NULL, wait, MACH_PORT_NULL);
         Py_END_ALLOW_THREADS *result = again;
     }
     return 0;

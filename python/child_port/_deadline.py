@@ -13,8 +13,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import SupportsFloat, SupportsIndex
 
-# poll() counts milliseconds in an int; a longer wait is made of several.
-_LONGEST_POLL_S = 3600.0
+# A signal just before poll() does not end it. So a wait is made of several, each twice as long as the
+# one before; the extension's waits are, too (ext/deadline.h).
+_FIRST_SLICE_S = 0.01
+_LONGEST_SLICE_S = 1.0
 
 
 class Deadline:
@@ -78,9 +80,11 @@ def wait_for(
         poller.register(fd, events)
     if cancel is not None:
         poller.register(cancel.fileno(), select.POLLIN)
+    pause = _FIRST_SLICE_S
     while True:
         last = deadline.passed()
-        ready = poller.poll(math.ceil(deadline.slice(_LONGEST_POLL_S) * 1000))
+        ready = poller.poll(math.ceil(deadline.slice(pause) * 1000))
+        pause = min(2 * pause, _LONGEST_SLICE_S)
         check_cancelled(cancel)
         if ready:
             return {fd for fd, _ in ready}
