@@ -75,26 +75,28 @@ static void send_all(int socket_fd, const struct stream *stream)
 struct asker {
     int aside[2]; /* a pipe that nothing is in */
     int known;    /* the socket that came first, −1: none has */
+    int compares; /* it can, as far as is known */
 };
 
 /* Is it the socket that came before? Older kernels, and whoever has none to compare with, ask which
  * one it is. */
-static int is_known(struct asker *asker, int fd, int variant)
+static int is_known(struct asker *asker, int fd)
 {
     uint64_t cookie;
     socklen_t length = sizeof cookie;
-    if (variant == ASKED && asker->known < 0)
+    if (asker->compares && asker->known < 0)
         asker->known = dup(fd);
-    if (variant == ASKED && fcntl(fd, F_DUPFD_QUERY, asker->known) == 1)
+    asker->compares = asker->compares && fcntl(fd, F_DUPFD_QUERY, asker->known) == 1;
+    if (asker->compares)
         return 1;
     return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) == 0;
 }
 
 /* Which socket is it; is the other one a pipe, and has what writes to it gone? */
-static void ask(struct asker *asker, const int fds[MOST_FDS], int variant)
+static void ask(struct asker *asker, const int fds[MOST_FDS])
 {
-    if (!is_known(asker, fds[0], variant) ||
-        tee(fds[1], asker->aside[1], 1, SPLICE_F_NONBLOCK) != -1 || errno != EAGAIN)
+    if (!is_known(asker, fds[0]) || tee(fds[1], asker->aside[1], 1, SPLICE_F_NONBLOCK) != -1 ||
+        errno != EAGAIN)
         fail("ask");
 }
 
@@ -128,7 +130,7 @@ static void receive(int socket_fd, struct packet *packet, const struct stream *s
     }
     memcpy(fds, CMSG_DATA(rights), size);
     if (stream->variant >= ASKED) {
-        ask(asker, fds, stream->variant);
+        ask(asker, fds);
         close_both(fds);
         return;
     }
@@ -140,7 +142,7 @@ static uint64_t receive_all(int socket_fd, const struct stream *stream)
 {
     struct packet packet = {.payload = {0}};
     const int on = 1;
-    struct asker asker = {.known = -1};
+    struct asker asker = {.known = -1, .compares = stream->variant == ASKED};
     if (pipe(asker.aside) != 0)
         fail("pipe");
     if (stream->variant >= ASKED &&

@@ -38,7 +38,7 @@ struct accept_call {
     struct waiter waiter;
     enum ending ending; /* why the pass over the queue that is under way is the last one */
     int last_pass_left;
-    uint32_t slice; /* of the wait: deadline_slice_ms() */
+    uint32_t slice;    /* of the wait: deadline_slice_ms() */
     unsigned rejected; /* messages that were no check-in, in this call */
     struct server_call call;
     audit_token_t sender;

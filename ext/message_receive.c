@@ -332,9 +332,8 @@ static PyObject *receive_run(struct receive_call *call, const void *stack)
 PyObject *message_receive(struct receive_request *request)
 {
     _Alignas(8) uint8_t stack[STACK_ROOM];
-    struct receive_call call = {.request = request,
-                                .last_pass_left = LAST_PASS_LONGEST,
-                                .slice = DEADLINE_SLICE_FIRST_MS};
+    struct receive_call call = {
+        .request = request, .last_pass_left = LAST_PASS_LONGEST, .slice = DEADLINE_SLICE_FIRST_MS};
     call.buffer = (mach_msg_header_t *)(void *)stack;
     call.room = sizeof stack;
     if (cancel_check(request->state, request->cancel) < 0)

@@ -1,4 +1,4 @@
-"""A signal that another thread takes, or that comes just before a wait, ends the wait all the same."""
+"""A signal ends a wait though another thread takes it, or it comes just before."""
 
 from __future__ import annotations
 

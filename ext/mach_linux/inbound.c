@@ -99,7 +99,7 @@ static bool take_some(struct ml_inbound *in, const struct carries *c)
         uint8_t carry = carry_of(c, i);
         if (ml_carry_fds(carry) == 0)
             continue; /* NULL or DEAD: as many as fit the message, and nothing to keep */
-        if (!ml_right_arrive(&in->packet, carry, in->receiver, &in->rights[in->n_rights]))
+        if (!ml_right_arrive(&in->packet, carry, in->recent, &in->rights[in->n_rights]))
             return false;
         in->n_rights++;
     }
@@ -139,7 +139,7 @@ static bool take_rights(struct ml_inbound *in)
     in->reply = (struct ml_right){.carry = ML_CARRY_NULL, .fds = {-1, -1}};
     uint8_t reply = ml_packet_wire(&in->packet)->reply;
     bool good =
-        reply == ML_CARRY_NULL || ml_right_arrive(&in->packet, reply, in->receiver, &in->reply);
+        reply == ML_CARRY_NULL || ml_right_arrive(&in->packet, reply, in->recent, &in->reply);
     for (uint32_t i = 0; good && i < count; i++, at += ml_descriptor_size(at)) {
         struct carries c = look_at(at, &extra);
         in->parts |= ml_descriptor_type(at) != MACH_MSG_PORT_DESCRIPTOR;

@@ -26,6 +26,7 @@ struct ml_inbound {
     bool unowned;         /* it came with descriptors, which are counted: see forks.h */
     uint32_t seqno;
     struct ml_receiver *receiver;     /* that it came to: a reference, until it is given up */
+    const struct ml_receiver *recent; /* the same, if what comes often is to be kept for it */
     struct ml_receiver_identity port; /* the same, as the message says it */
     bool parts;                       /* some of it travels out of line */
     uint32_t n_rights;

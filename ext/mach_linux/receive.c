@@ -18,6 +18,7 @@
 #include "message.h"
 #include "notify.h"
 #include "queue.h"
+#include "recent.h"
 #include "refusal.h"
 #include "sets.h"
 
@@ -200,10 +201,12 @@ static mach_msg_return_t receive_from(struct ml_inbound *in, mach_msg_header_t *
         enum taken taken = take(r, option, size, in, &result);
         if (settle(taken, in, buffer, option, size, &result))
             return result;
-        if (taken == EMPTY)
+        if (taken == EMPTY) {
+            ml_recent_idle(r);
             result = wait_for_message(r, option, turn ? ML_AT_ONCE : deadline);
-        else if (gives_up(in, deadline) || (turn && in->dropped >= last))
+        } else if (gives_up(in, deadline) || (turn && in->dropped >= last)) {
             result = MACH_RCV_TIMED_OUT;
+        }
         if (result != MACH_MSG_SUCCESS)
             return result;
     }
@@ -250,6 +253,7 @@ mach_msg_return_t ml_receive(mach_msg_header_t *buffer, mach_msg_option_t option
     in.dropped = 0;
     in.patience = 0;
     in.receiver = NULL;
+    in.recent = NULL;
     ml_lock();
     struct ml_entry *e = ml_entry_lookup(name);
     if (e != NULL && e->kind == ML_SEND_RECEIVE)
@@ -257,6 +261,7 @@ mach_msg_return_t ml_receive(mach_msg_header_t *buffer, mach_msg_option_t option
     else if (e != NULL && e->kind == ML_SET)
         set = ml_set_retain(e->set);
     if (in.receiver != NULL) {
+        in.recent = in.receiver; /* who waits for a set does not learn that one is empty */
         in.receiver->refs++;
         in.port = ml_receiver_identify(in.receiver);
     }

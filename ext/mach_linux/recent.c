@@ -2,13 +2,13 @@
  * The sending end that came last: see recent.h.
  */
 #include <fcntl.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <unistd.h>
 
 #include "calls.h"
 #include "fds.h"
+#include "forks.h"
 #include "recent.h"
 
 #ifndef F_DUPFD_QUERY
@@ -61,8 +61,12 @@ static bool is_ours(void)
 
 static int duplicate(int fd)
 {
-    if (is_ours())
-        return dup3(fd, kept, O_CLOEXEC);
+    if (is_ours()) {
+        int copy = dup3(fd, kept, O_CLOEXEC);
+        if (copy >= 0)
+            return copy;
+        ml_close(kept); /* its number is above the limit by now */
+    }
     return fcntl(fd, F_DUPFD_CLOEXEC, 0);
 }
 
@@ -94,7 +98,7 @@ void ml_recent_note(int fd, uint64_t key, const struct ml_receiver *by)
     }
     if (in_a_row < ML_RECENT_FEW)
         in_a_row++;
-    if (in_a_row == ML_RECENT_FEW && kept_key != key && !unknown_here)
+    if (in_a_row >= ML_RECENT_FEW && kept_key != key && !unknown_here)
         keep(fd, key, by);
 }
 
@@ -114,16 +118,35 @@ static int forget(void)
     return fd;
 }
 
-void ml_recent_end(const struct ml_receiver *by, struct ml_garbage *g)
+/* A change has begun. */
+static void finish(const struct ml_receiver *by, unsigned now)
+{
+    int fd = -1;
+    ml_unowned_begin();
+    if (owner == by)
+        fd = forget();
+    end_change(now);
+    if (fd >= 0)
+        ml_close(fd);
+    ml_unowned_end();
+}
+
+void ml_recent_idle(const struct ml_receiver *by)
 {
     unsigned now;
     if (owner != by)
         return;
     while (!begin_change(&now))
-        sched_yield();
-    if (owner == by)
-        ml_garbage_add(g, forget());
-    end_change(now);
+        ml_fork_pause(); /* whoever is at it may have a lower priority */
+    finish(by, now);
+}
+
+void ml_recent_end(const struct ml_receiver *by)
+{
+    unsigned now;
+    /* If somebody is at it, it is for what came to another port, to which all belongs then. */
+    if (owner == by && begin_change(&now))
+        finish(by, now);
 }
 
 void ml_recent_reset_in_child(void)

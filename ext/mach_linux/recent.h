@@ -4,15 +4,17 @@
  * Which socket a descriptor stands for takes the kernel long to say. Whether two descriptors are
  * one and the same it says in half the time (F_DUPFD_QUERY, Linux 6.10). So a duplicate of the
  * sending end that came last and often is kept, one in a process, and the next that comes is held
- * against it first. The duplicate is no send right: those are counted by their pipes (pipes.h). It
- * belongs to the receive right through which the rights came, and is closed with it.
+ * against it first. It belongs to the receive right through which the rights came, and is closed
+ * when that has no more messages.
+ *
+ * The duplicate is no send right: those are counted by their pipes (pipes.h). But a peer can pass
+ * off a send-once right's end as one, which has no pipe. That is why it does not stay.
  */
 #ifndef ML_RECENT_H
 #define ML_RECENT_H
 
 #include <stdint.h>
 
-struct ml_garbage;
 struct ml_receiver;
 
 /* So many times in a row: then it may well come again. */
@@ -23,8 +25,10 @@ uint64_t ml_recent_key(int fd);
 /* It was not known, and the kernel was asked: this is its key. It is a port's sending end, and came
  * through `by`, of which the caller has a reference. */
 void ml_recent_note(int fd, uint64_t key, const struct ml_receiver *by);
-/* Nobody has a reference any more. */
-void ml_recent_end(const struct ml_receiver *by, struct ml_garbage *g);
+/* Its queue is empty. The space's lock is not held. */
+void ml_recent_idle(const struct ml_receiver *by);
+/* Nobody has a reference to it any more. */
+void ml_recent_end(const struct ml_receiver *by);
 /* In a forked child, before anything ends there. */
 void ml_recent_reset_in_child(void);
 

@@ -60,7 +60,7 @@ int ml_right_descriptors(struct ml_right *right, int fds[3]);
 
 /* Takes the next descriptors of a packet for a right of `carry` and looks at what they are. False
  * when they are not what they claim to be; they are then still the packet's. `by` is the receiver
- * that the packet was taken from, NULL if it is an answer to a look-up. */
+ * that it came to, NULL if nothing is to be kept for it: see recent.h. */
 bool ml_right_arrive(struct ml_packet *packet, enum ml_carry carry, const struct ml_receiver *by,
                      struct ml_right *right);
 /* Drops a right that arrived and has no name yet; the lock is not held. */

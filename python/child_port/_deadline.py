@@ -13,8 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import SupportsFloat, SupportsIndex
 
-# A signal just before poll() does not end it. So a wait is made of several, each twice as long as the
-# one before; the extension's waits are, too (ext/deadline.h).
+# A signal just before poll() does not end it. So a wait is made of several, each twice as long as
+# the one before; the extension's waits are, too (ext/deadline.h).
 _FIRST_SLICE_S = 0.01
 _LONGEST_SLICE_S = 1.0
 

@@ -425,3 +425,32 @@ CASE(a_child_of_fork_has_no_part_of_an_answer_to_a_look_up)
     IS(found, port);
     IS(during, before);
 }
+
+static void *take_the_answer(void *fd)
+{
+    mach_port_t found;
+    NEED_OK(mach_linux_look_up_end(*(int *)fd, &found));
+    return NULL;
+}
+
+/* Who forks has the lock. */
+CASE(no_answer_to_a_look_up_is_taken_in_the_middle_of_a_fork)
+{
+    name_t name;
+    pthread_t thread;
+    mach_port_t port;
+    int fd;
+    snprintf(name, sizeof name, "org.child-port.races.%d", (int)getpid());
+    NEED_OK(bootstrap_check_in(bootstrap_port, name, &port));
+    NEED_OK(mach_linux_look_up_begin(name, &fd));
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    NEED(poll(&p, 1, PROMPT) == 1);
+    atomic_store(&arrivals_linger, 1);
+    ml_lock();
+    NEED(pthread_create(&thread, NULL, take_the_answer, &fd) == 0);
+    a_moment();
+    IS(atomic_load(&arrived), 0);
+    ml_unlock();
+    NEED(pthread_join(thread, NULL) == 0);
+    IS(atomic_load(&arrived), 1);
+}

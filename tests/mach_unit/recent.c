@@ -57,7 +57,39 @@ CASE(one_descriptor_is_kept_of_what_came_often_enough)
     IS(open_descriptors(), before + 1);
     come(to, port, 2 * OFTEN);
     IS(open_descriptors(), before + 1);
-    IS(fcntl(ml_recent_kept(), F_GETFD), FD_CLOEXEC);
+    IS(fcntl(ml_recent_kept(), F_GETFD, 0), FD_CLOEXEC);
+}
+
+/* Otherwise it would keep a send-once right's channel open that a peer passed off as a port's. */
+CASE(nothing_is_kept_when_the_queue_is_empty)
+{
+    skip_where_it_is_not_known();
+    mach_port_t to = make_port(), port = make_port(), other = make_port();
+    come(to, port, 1);
+    int before = open_descriptors();
+    come(to, port, 2 * OFTEN);
+    IS_TRUE(ml_recent_kept() >= 0);
+    IS(is_empty(other), 1);
+    IS_TRUE(ml_recent_kept() >= 0);
+    IS(is_empty(to), 1);
+    IS(ml_recent_kept(), -1);
+    IS(open_descriptors(), before);
+    come(to, port, OFTEN - 1);
+    IS(ml_recent_kept(), -1);
+    come(to, port, 2);
+    IS_TRUE(ml_recent_kept() >= 0);
+}
+
+CASE(a_set_keeps_nothing)
+{
+    mach_port_t to = make_port(), set = make_set(), port = make_port();
+    NEED_OK(mach_port_insert_member(TASK, to, set));
+    for (int i = 0; i < 3 * OFTEN; i++) {
+        NEED_OK(post_right(to, port, MAKE_SEND));
+        NEED(take_right(set, MACH_MSG_TYPE_PORT_SEND) == port);
+        NEED_OK(mach_port_deallocate(TASK, port));
+    }
+    IS(ml_recent_kept(), -1);
 }
 
 CASE(what_is_kept_is_closed_with_the_port_that_the_rights_came_to)
@@ -81,6 +113,21 @@ CASE(what_is_kept_is_closed_with_the_port_that_the_rights_came_to)
         IS(open_descriptors(), before);
         come(home, port, 1);
     }
+}
+
+CASE(what_is_kept_belongs_to_the_port_that_the_last_one_came_to)
+{
+    skip_where_it_is_not_known();
+    mach_port_t first = make_port(), second = make_port(), third = make_port();
+    mach_port_t port = make_port(), other = make_port();
+    come(first, port, 2 * OFTEN);
+    NEED_OK(mach_port_destroy(TASK, third));
+    IS_TRUE(ml_recent_kept() >= 0);
+    come(second, other, 2 * OFTEN);
+    NEED_OK(mach_port_destroy(TASK, first));
+    IS_TRUE(ml_recent_kept() >= 0);
+    NEED_OK(mach_port_destroy(TASK, second));
+    IS(ml_recent_kept(), -1);
 }
 
 CASE(rights_are_told_apart_in_whatever_order_they_come)
@@ -135,11 +182,40 @@ CASE(a_number_that_is_the_programs_own_by_now_is_not_closed)
     come(to, port, 2 * OFTEN);
     int number = ml_recent_kept(), ends[2];
     NEED(pipe(ends) == 0 && dup2(ends[1], number) == number);
+    int status = 1;
+    pid_t child = fork();
+    NEED(child >= 0);
+    if (child == 0)
+        _exit(fcntl(number, F_GETPIPE_SZ, 0) <= 0);
+    NEED(waitpid(child, &status, 0) == child);
+    IS(status, 0);
     come(to, other, 2 * OFTEN);
     IS_TRUE(ml_recent_kept() != number);
-    IS_TRUE(fcntl(number, F_GETPIPE_SZ) > 0);
+    IS_TRUE(fcntl(number, F_GETPIPE_SZ, 0) > 0);
+    number = ml_recent_kept();
+    NEED(dup2(ends[1], number) == number);
+    NEED_OK(mach_port_destroy(TASK, to));
+    IS_TRUE(fcntl(number, F_GETPIPE_SZ, 0) > 0);
+}
+
+CASE(a_number_above_the_limit_is_given_up)
+{
+    skip_where_it_is_not_known();
+    struct rlimit limit, lower;
+    mach_port_t to = make_port(), port = make_port(), other = make_port();
+    come(to, port, 1);
+    come(to, other, 1);
+    NEED(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    int free_below = dup(0), before = open_descriptors();
     come(to, port, 2 * OFTEN);
-    IS_TRUE(fcntl(number, F_GETPIPE_SZ) > 0);
+    lower = limit;
+    lower.rlim_cur = (rlim_t)ml_recent_kept();
+    close(free_below);
+    NEED(setrlimit(RLIMIT_NOFILE, &lower) == 0);
+    come(to, other, 2 * OFTEN);
+    NEED(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    IS(is_empty(to), 1);
+    IS(open_descriptors(), before - 1);
 }
 
 CASE(a_child_has_no_duplicate_and_gets_one_of_its_own)
@@ -151,7 +227,7 @@ CASE(a_child_has_no_duplicate_and_gets_one_of_its_own)
     pid_t child = fork();
     NEED(number >= 0 && child >= 0);
     if (child == 0) {
-        IS(fcntl(number, F_GETFD), -1);
+        IS(fcntl(number, F_GETFD, 0), -1);
         IS(ml_recent_kept(), -1);
         to = make_port();
         port = make_port();
@@ -211,7 +287,7 @@ int __wrap_fcntl(int fd, int command, ...)
 {
     va_list rest;
     va_start(rest, command);
-    int argument = va_arg(rest, int); /* there always is one here */
+    int argument = command == F_GETPIPE_SZ ? 0 : va_arg(rest, int);
     va_end(rest);
     if (command == F_DUPFD_QUERY && next_fd >= 0) {
         int other = next_fd;
