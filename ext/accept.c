@@ -39,6 +39,7 @@ struct accept_call {
     enum ending ending; /* why the pass over the queue that is under way is the last one */
     int last_pass_left;
     uint32_t slice;    /* of the wait: deadline_slice_ms() */
+    bool late;         /* the deadline had passed before the queue was looked at */
     unsigned rejected; /* messages that were no check-in, in this call */
     struct server_call call;
     audit_token_t sender;
@@ -237,6 +238,8 @@ static int accept_check_end(struct accept_call *accept, enum step step)
         if (!passed)
             return 0;
         accept_last_pass(accept, ENDING_TIMED_OUT);
+        if (!accept->late)
+            return 0;
     }
     if (step != STEP_EMPTY && accept->last_pass_left-- > 0)
         return 0;
@@ -254,6 +257,7 @@ static PyObject *accept_run(struct accept_call *accept)
         if (name == MACH_PORT_NULL)
             return error_set_as(accept->core->state, ERROR_PORT_CHANGED, "mach_msg",
                                 MACH_RCV_PORT_CHANGED, NULL);
+        accept->late = deadline_passed(accept->deadline);
         enum step step = block ? accept_block(accept, name) : accept_poll(accept, name);
         if (step == STEP_ACCEPTED)
             return accept_result(accept);

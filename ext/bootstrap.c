@@ -111,8 +111,9 @@ static kern_return_t look_up_step(const struct look_up_call *call, struct look_u
     return kr;
 }
 
-/* After a step that brought no service: 0 to wait again, -1 with the exception. */
-static int look_up_check_end(const struct look_up_call *call, kern_return_t kr)
+/* After a step that brought no service: 0 to wait again, -1 with the exception. `late`: the step
+ * began after the deadline. */
+static int look_up_check_end(const struct look_up_call *call, bool late, kern_return_t kr)
 {
     if (kr != MACH_RCV_TIMED_OUT && kr != MACH_RCV_INTERRUPTED) {
         error_set(call->state, "bootstrap_look_up", kr, NULL);
@@ -120,7 +121,7 @@ static int look_up_check_end(const struct look_up_call *call, kern_return_t kr)
     }
     if (PyErr_CheckSignals() < 0 || cancel_check(call->state, call->cancel) < 0)
         return -1;
-    if (!deadline_passed(call->deadline))
+    if (!late)
         return 0;
     error_set_as(call->state, ERROR_TIMED_OUT, "bootstrap_look_up", MACH_RCV_TIMED_OUT,
                  "a process has checked this name in, but does not answer; it may be stopped");
@@ -134,10 +135,12 @@ static mach_port_t look_up_run(const struct look_up_call *call)
     mach_port_t service = MACH_PORT_NULL;
     uint32_t slice = DEADLINE_SLICE_FIRST_MS;
     kern_return_t kr;
+    bool late;
     look_up_init(&look_up, call->name);
     do {
+        late = deadline_passed(call->deadline);
         kr = look_up_step(call, &look_up, &slice, &service);
-    } while (kr != KERN_SUCCESS && look_up_check_end(call, kr) == 0);
+    } while (kr != KERN_SUCCESS && look_up_check_end(call, late, kr) == 0);
     look_up_release(&look_up);
     return kr == KERN_SUCCESS ? service : MACH_PORT_NULL;
 }

@@ -26,7 +26,8 @@ uint32_t deadline_left_ms(deadline_t deadline, uint32_t most);
 
 /* A signal that comes just before a wait begins does not end it, nor does one that another thread
  * of the process takes. So a call waits in slices, each twice as long as the one before up to a
- * second, and has Python look for signals before each. */
+ * second, and has Python look for signals before each. A handler takes its time, and so may other
+ * threads: what came meanwhile is looked for before the call ends with its deadline. */
 #define DEADLINE_SLICE_FIRST_MS 10
 /* How long to wait now, as above; *slice begins as DEADLINE_SLICE_FIRST_MS. */
 uint32_t deadline_slice_ms(deadline_t deadline, uint32_t *slice);

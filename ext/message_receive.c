@@ -26,6 +26,7 @@ struct receive_call {
     struct waiter waiter;
     int last_pass_left;
     uint32_t slice; /* of the wait: deadline_slice_ms() */
+    bool late;      /* the deadline had passed before the queue was looked at */
     mach_msg_header_t *buffer;
     mach_msg_size_t room;
 };
@@ -276,7 +277,9 @@ static int check_end(struct receive_call *call, bool empty)
     struct receive_request *request = call->request;
     if (PyErr_CheckSignals() < 0 || cancel_check(request->state, request->cancel) < 0)
         return -1;
-    if (!deadline_passed(request->deadline) || (!empty && call->last_pass_left-- > 0))
+    bool over =
+        empty ? call->late : deadline_passed(request->deadline) && call->last_pass_left-- <= 0;
+    if (!over)
         return 0;
     error_set(request->state, "mach_msg", MACH_RCV_TIMED_OUT, NULL);
     return -1;
@@ -317,6 +320,7 @@ static PyObject *receive_run(struct receive_call *call, const void *stack)
         if (name == MACH_PORT_NULL)
             return error_set_as(request->state, ERROR_PORT_CHANGED, "mach_msg",
                                 MACH_RCV_PORT_CHANGED, NULL);
+        call->late = deadline_passed(request->deadline);
         mach_msg_return_t mr = wait ? block(call, name) : buffer_receive(call, name, 0);
         if (mr == MACH_MSG_SUCCESS) {
             PyObject *result = message_judge(call);

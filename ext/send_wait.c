@@ -9,7 +9,8 @@
 
 #define SLICE_CANCELLABLE_MS 20
 
-static int check_end(struct module_state *state, struct cancel_token *cancel, deadline_t deadline,
+/* `late`: the send was tried after the deadline. */
+static int check_end(struct module_state *state, struct cancel_token *cancel, bool late,
                      mach_msg_return_t result)
 {
     if (!send_was_returned(result)) {
@@ -18,7 +19,7 @@ static int check_end(struct module_state *state, struct cancel_token *cancel, de
     }
     if (PyErr_CheckSignals() < 0 || cancel_check(state, cancel) < 0)
         return -1;
-    if (!deadline_passed(deadline))
+    if (!late)
         return 0;
     error_set(state, "mach_msg", MACH_SEND_TIMED_OUT, NULL);
     return -1;
@@ -29,9 +30,11 @@ int send_until_queued(struct module_state *state, mach_msg_header_t *message, ma
 {
     const mach_msg_option_t options = MACH_SEND_MSG | MACH_SEND_TIMEOUT | MACH_SEND_INTERRUPT;
     uint32_t slice = DEADLINE_SLICE_FIRST_MS;
+    bool late = deadline_passed(deadline);
     while (*result != MACH_MSG_SUCCESS) {
-        if (check_end(state, cancel, deadline, *result) < 0)
+        if (check_end(state, cancel, late, *result) < 0)
             return -1;
+        late = deadline_passed(deadline);
         uint32_t wait = cancel ? deadline_left_ms(deadline, SLICE_CANCELLABLE_MS)
                                : deadline_slice_ms(deadline, &slice);
         mach_msg_return_t again;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import child_port as cp
 import pytest
 from child_port._leaks import RightLeaks
 from child_port._messages import drop_reply_port
-from support import DEADLINE, descriptors, python
+from support import DEADLINE, descriptors, python, wait_until_stopped
 
 # A shell starts with SIGINT ignored what it runs in the background, and Python leaves it so.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -75,6 +76,21 @@ def no_right_leaks(_what_is_made_once: None, request: pytest.FixtureRequest) -> 
 def service_name() -> str:
     """A service name of this test's own."""
     return f"child_port.test.{uuid.uuid4()}"
+
+
+@pytest.fixture
+def stopped(service_name: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has checked the service name in, and does nothing any more."""
+    program = "with cp.Server(service_name=sys.argv[1]): print(flush=True); sys.stdin.read()\n"
+    with subprocess.Popen(
+        [*python(program), service_name], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGSTOP)
+        wait_until_stopped(process.pid)
+        yield process
+        process.kill()
 
 
 @pytest.fixture

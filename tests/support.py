@@ -108,6 +108,11 @@ def cancelled_soon() -> Iterator[cp.CancelToken]:
         timer.join()
 
 
+def wait_until_stopped(pid: int) -> None:
+    """Until the child, which is being stopped, is."""
+    os.waitid(os.P_PID, pid, os.WSTOPPED)
+
+
 def right_of(check_in: cp.CheckIn) -> cp.Right:
     """The check-in's port, which must be there."""
     assert check_in.port is not None

@@ -7,26 +7,36 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import child_port as cp
 import pytest
 from child_port._deadline import Deadline, wait_for
-from support import DEADLINE, SOON, fill_queue, python, running
+from support import DEADLINE, SOON, fill_queue, running
+
+TIMEOUT_S = 1.0
 
 
 @contextmanager
-def interrupted_elsewhere() -> Iterator[None]:
-    """Ctrl-C while this thread waits, which is not told: as if it came in between."""
+def signalled(number: int) -> Iterator[None]:
+    """The signal comes while the block waits, which is not told: as if it came in between."""
 
-    def interrupt() -> None:
+    def take() -> None:
         time.sleep(SOON)
-        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        signal.pthread_kill(threading.get_ident(), number)
 
-    started = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), running(interrupt):
+    with running(take):
         yield
+
+
+def interrupt(wait: Callable[[float], object]) -> None:
+    """Ctrl-C ends the wait long before its deadline."""
+    returned: list[object] = []
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), signalled(signal.SIGINT):
+        returned.append(wait(2 * DEADLINE))
+    assert not returned
     assert time.monotonic() - started < DEADLINE
 
 
@@ -34,64 +44,114 @@ def token_if(wanted: bool) -> cp.CancelToken | None:
     return cp.CancelToken() if wanted else None
 
 
+def fill_by_messages(send: cp.SendRight) -> None:
+    with suppress(cp.TimedOut):
+        while True:
+            send.send(timeout=0)
+
+
+launchd_answers = pytest.mark.skipif(cp.PLATFORM == "darwin", reason="there launchd answers")
 either = pytest.mark.parametrize("token", [False, True], ids=["alone", "with a token"])
 
 
 @either
 def test_accept(token: bool) -> None:
-    with cp.Server() as server, interrupted_elsewhere():
-        server.accept(2 * DEADLINE, cancel=token_if(token))
+    with cp.Server() as server:
+        interrupt(lambda timeout: server.accept(timeout, cancel=token_if(token)))
 
 
 def test_accept_from_a_peer_that_lives(pipe: tuple[int, int]) -> None:
-    with cp.Server() as server, interrupted_elsewhere():
-        server.accept(2 * DEADLINE, watch_fd=pipe[0])
+    with cp.Server() as server:
+        interrupt(lambda timeout: server.accept(timeout, watch_fd=pipe[0]))
 
 
 @either
 def test_receive(port: cp.ReceiveRight, token: bool) -> None:
-    with interrupted_elsewhere():
-        port.receive(2 * DEADLINE, cancel=token_if(token))
+    interrupt(lambda timeout: port.receive(timeout, cancel=token_if(token)))
 
 
 def test_receive_from_a_set(port: cp.ReceiveRight) -> None:
     with cp.PortSet() as ports:
         ports.add(port)
-        with interrupted_elsewhere():
-            ports.receive(2 * DEADLINE)
+        interrupt(ports.receive)
 
 
 @either
 def test_check_in_at_a_full_queue(send: cp.SendRight, token: bool) -> None:
     fill_queue(send)
-    with interrupted_elsewhere():
-        cp.check_in(send, 0, None, timeout=2 * DEADLINE, cancel=token_if(token))
+    interrupt(lambda timeout: cp.check_in(send, 0, None, timeout=timeout, cancel=token_if(token)))
 
 
 def test_send_to_a_full_queue(send: cp.SendRight) -> None:
-    with suppress(cp.TimedOut):
-        while True:
-            send.send(timeout=0)
-    with interrupted_elsewhere():
-        send.send(timeout=2 * DEADLINE)
+    fill_by_messages(send)
+    interrupt(lambda timeout: send.send(timeout=timeout))
 
 
 def test_waiting_for_a_descriptor(pipe: tuple[int, int]) -> None:
-    with interrupted_elsewhere():
-        wait_for({pipe[0]: select.POLLIN}, Deadline(2 * DEADLINE), None, "nothing comes")
+    readable = {pipe[0]: select.POLLIN}
+    interrupt(lambda timeout: wait_for(readable, Deadline(timeout), None, "nothing comes"))
 
 
-@pytest.mark.skipif(cp.PLATFORM == "darwin", reason="there launchd answers")
-def test_look_up_of_a_server_that_is_stopped(service_name: str) -> None:
-    program = python("cp.Server(service_name=sys.argv[1]); print(flush=True); sys.stdin.read()")
-    with subprocess.Popen(
-        [*program, service_name], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        try:
-            assert process.stdout is not None
-            process.stdout.readline()
-            process.send_signal(signal.SIGSTOP)
-            with interrupted_elsewhere():
-                cp.bootstrap.look_up(service_name, timeout=2 * DEADLINE)
-        finally:
-            process.kill()
+@launchd_answers
+def test_look_up_of_a_server_that_is_stopped(stopped: object, service_name: str) -> None:
+    interrupt(lambda timeout: cp.bootstrap.look_up(service_name, timeout=timeout))
+
+
+# --- a handler that takes longer than there is time -----------------------------------------------
+
+
+@contextmanager
+def late_after(bring: Callable[[], object]) -> Iterator[None]:
+    """While the block waits a handler brings what it waits for, and goes on for TIMEOUT_S."""
+
+    def handle(number: int, frame: object) -> None:
+        bring()
+        time.sleep(TIMEOUT_S)
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        with signalled(signal.SIGUSR1):
+            yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_what_came_in_time_is_accepted_late() -> None:
+    with cp.Server() as server, server.make_send() as send:
+
+        def check_in() -> None:
+            cp.check_in(send, server.token, None, timeout=0)
+
+        with late_after(check_in):
+            check_in_late = server.accept(TIMEOUT_S)
+    assert check_in_late.port is None
+
+
+def test_what_came_in_time_is_received_late(port: cp.ReceiveRight, send: cp.SendRight) -> None:
+    with late_after(lambda: send.send(b"in time", timeout=0)):
+        message = port.receive(TIMEOUT_S)
+    assert isinstance(message, cp.Message) and message.data == b"in time"
+
+
+def test_where_there_was_room_in_time_is_sent_late(
+    port: cp.ReceiveRight, send: cp.SendRight
+) -> None:
+    fill_by_messages(send)
+
+    def drain() -> None:
+        with suppress(cp.TimedOut):
+            while True:
+                port.receive(0)
+
+    with late_after(drain):
+        send.send(b"late", timeout=TIMEOUT_S)
+    message = port.receive(0)
+    assert isinstance(message, cp.Message) and message.data == b"late"
+
+
+@launchd_answers
+def test_what_was_answered_in_time_is_found_late(
+    stopped: subprocess.Popen[bytes], service_name: str
+) -> None:
+    with late_after(lambda: stopped.send_signal(signal.SIGCONT)):
+        cp.bootstrap.look_up(service_name, timeout=TIMEOUT_S).close()

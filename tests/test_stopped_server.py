@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -26,32 +26,13 @@ from support import (
     interrupted,
     python,
     running,
+    wait_until_stopped,
 )
 
 if TYPE_CHECKING:
     from conftest import StartChild
 
 pytestmark = pytest.mark.skipif(cp.PLATFORM == "darwin", reason="there launchd answers")
-
-SERVE = "with cp.Server(service_name=sys.argv[1]): print(flush=True); sys.stdin.read()\n"
-
-
-def wait_until_stopped(pid: int) -> None:
-    os.waitid(os.P_PID, pid, os.WSTOPPED)
-
-
-@pytest.fixture
-def stopped(service_name: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Has checked the name in, and does nothing any more."""
-    with subprocess.Popen(
-        [*python(SERVE), service_name], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        process.send_signal(signal.SIGSTOP)
-        wait_until_stopped(process.pid)
-        yield process
-        process.kill()
 
 
 @pytest.fixture

@@ -261,7 +261,8 @@ mach_msg_return_t ml_receive(mach_msg_header_t *buffer, mach_msg_option_t option
     else if (e != NULL && e->kind == ML_SET)
         set = ml_set_retain(e->set);
     if (in.receiver != NULL) {
-        in.recent = in.receiver; /* who waits for a set does not learn that one is empty */
+        if (!in.receiver->watched && !ml_receiver_in_set(in.receiver))
+            in.recent = in.receiver;
         in.receiver->refs++;
         in.port = ml_receiver_identify(in.receiver);
     }

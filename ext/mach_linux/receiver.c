@@ -97,7 +97,7 @@ void ml_receiver_release(struct ml_receiver *r, struct ml_garbage *g)
 {
     if (--r->refs != 0)
         return;
-    ml_recent_end(r);
+    ml_recent_end(r, g);
     ml_garbage_add(g, r->epoll);
     free(r->generations);
     pthread_mutex_destroy(&r->lock);

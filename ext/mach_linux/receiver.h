@@ -44,6 +44,7 @@ struct ml_receiver {
     mach_port_context_t context;
     bool guarded; /* by its context: MPO_CONTEXT_AS_GUARD */
     bool strict;
+    bool watched;                      /* somebody has a descriptor that tells of messages */
     struct ml_generation *generations; /* the senders' pipes, with some that are hung up */
     unsigned n_generations;
     struct ml_live *live;              /* NULL: the next send right that leaves makes a new pipe */

@@ -10,6 +10,7 @@
 #include "fds.h"
 #include "forks.h"
 #include "recent.h"
+#include "space.h"
 
 #ifndef F_DUPFD_QUERY
 #define F_DUPFD_QUERY (1024 + 3) /* F_LINUX_SPECIFIC_BASE + 3 */
@@ -118,35 +119,28 @@ static int forget(void)
     return fd;
 }
 
-/* A change has begun. */
-static void finish(const struct ml_receiver *by, unsigned now)
+void ml_recent_end(const struct ml_receiver *by, struct ml_garbage *g)
 {
-    int fd = -1;
-    ml_unowned_begin();
+    unsigned now;
+    /* If somebody is at it, what is kept will be his. */
+    if (owner != by || !begin_change(&now))
+        return;
     if (owner == by)
-        fd = forget();
+        ml_garbage_add(g, forget());
     end_change(now);
-    if (fd >= 0)
-        ml_close(fd);
-    ml_unowned_end();
 }
 
 void ml_recent_idle(const struct ml_receiver *by)
 {
-    unsigned now;
-    if (owner != by)
-        return;
-    while (!begin_change(&now))
-        ml_fork_pause(); /* whoever is at it may have a lower priority */
-    finish(by, now);
-}
-
-void ml_recent_end(const struct ml_receiver *by)
-{
-    unsigned now;
-    /* If somebody is at it, it is for what came to another port, to which all belongs then. */
-    if (owner == by && begin_change(&now))
-        finish(by, now);
+    ML_GARBAGE(g);
+    while (owner == by) {
+        ml_lock();
+        ml_recent_end(by, &g);
+        ml_unlock();
+        ml_garbage_flush(&g);
+        if (owner == by)
+            ml_fork_pause(); /* whoever is at it may have a lower priority */
+    }
 }
 
 void ml_recent_reset_in_child(void)

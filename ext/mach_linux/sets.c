@@ -13,6 +13,7 @@
 
 #include "calls.h"
 #include "queue.h"
+#include "recent.h"
 #include "refusal.h"
 #include "sets.h"
 
@@ -129,6 +130,7 @@ static bool watch(const struct ml_membership *m, int fd)
 
 kern_return_t ml_set_insert(struct ml_pset *set, struct ml_receiver *r)
 {
+    ML_GARBAGE(g);
     uint32_t slot;
 
     if (find(set, r) != NULL)
@@ -157,6 +159,8 @@ kern_return_t ml_set_insert(struct ml_pset *set, struct ml_receiver *r)
     }
     set->slots[slot].member = m;
     set->n_members++;
+    ml_recent_end(r, &g);
+    ml_garbage_flush(&g);
     return KERN_SUCCESS;
 }
 

@@ -9,6 +9,7 @@
 #include "calls.h"
 #include "message.h"
 #include "queue.h"
+#include "recent.h"
 #include "refusal.h"
 #include "sets.h"
 
@@ -18,9 +19,11 @@ struct target {
     struct ml_pset *set;
 };
 
-/* Finds the epoll descriptor of `name`, making it if need be; borrowed from the target. −1: *kr. */
-static int target_open(mach_port_name_t name, struct target *t, kern_return_t *kr)
+/* Finds the epoll descriptor of `name`, making it if need be; borrowed from the target. −1: *kr.
+ * `watched`: it is to be duplicated. */
+static int target_open(mach_port_name_t name, bool watched, struct target *t, kern_return_t *kr)
 {
+    ML_GARBAGE(g);
     int epoll = -1;
     *t = (struct target){0};
     ml_lock();
@@ -32,12 +35,15 @@ static int target_open(mach_port_name_t name, struct target *t, kern_return_t *k
     } else if (e != NULL && e->kind == ML_SEND_RECEIVE && e->port->receiver != NULL) {
         t->receiver = e->port->receiver;
         t->receiver->refs++;
+        t->receiver->watched |= watched;
+        ml_recent_end(t->receiver, &g);
         pthread_mutex_lock(&t->receiver->lock);
         epoll = ml_receiver_epoll(t->receiver);
         pthread_mutex_unlock(&t->receiver->lock);
         *kr = KERN_RESOURCE_SHORTAGE;
     }
     ml_unlock();
+    ml_garbage_flush(&g);
     return epoll;
 }
 
@@ -70,7 +76,7 @@ mach_msg_return_t mach_linux_wait(mach_port_name_t name, struct pollfd *extra, u
     *ready = 0;
     if (n > MACH_LINUX_WAIT_MAX)
         return MACH_RCV_INVALID_NAME;
-    int epoll = target_open(name, &t, &kr);
+    int epoll = target_open(name, false, &t, &kr);
     if (epoll < 0) {
         (void)target_close(&t);
         return kr == KERN_RESOURCE_SHORTAGE ? MACH_RCV_BODY_ERROR | MACH_MSG_IPC_KERNEL
@@ -97,7 +103,7 @@ kern_return_t mach_linux_port_fd(mach_port_name_t name, int *fd)
 {
     struct target t;
     kern_return_t kr;
-    int epoll = target_open(name, &t, &kr);
+    int epoll = target_open(name, true, &t, &kr);
     *fd = epoll < 0 ? -1 : fcntl(epoll, F_DUPFD_CLOEXEC, 0);
     if (epoll >= 0 && *fd < 0)
         ml_refused("fcntl", errno);

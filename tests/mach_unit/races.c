@@ -5,6 +5,7 @@
 
 #include "packets.h"
 #include "receiver.h"
+#include "recent.h"
 #include "rights.h"
 #include "sanitizers.h"
 #include "space.h"
@@ -15,10 +16,12 @@
 #include <sched.h>
 #include <servers/bootstrap.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { SEND = MACH_PORT_RIGHT_SEND };
@@ -231,6 +234,24 @@ CASE(a_send_once_right_made_for_a_message_that_failed_is_no_news)
 static struct ml_receiver *moving; /* NULL: none */
 static int living_without_queue;
 
+static _Thread_local int dawdles; /* after some unlocks: others come first */
+
+static void dawdle(void)
+{
+    struct timespec now, until;
+    static unsigned times;
+    if (++times % 7 != 0)
+        return;
+    NEED(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+    long later = until.tv_nsec + times % 11 * 30000L; /* up to 0.3 ms, and no sleep */
+    until.tv_sec += later / 1000000000;
+    until.tv_nsec = later % 1000000000;
+    do
+        NEED(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
+    while (now.tv_sec < until.tv_sec ||
+           (now.tv_sec == until.tv_sec && now.tv_nsec < until.tv_nsec));
+}
+
 int __real_pthread_mutex_unlock(pthread_mutex_t *mutex);
 int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex);
 
@@ -240,7 +261,10 @@ int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
 {
     if (moving != NULL && mutex == &moving->lock)
         living_without_queue += moving->alive && moving->rx < 0;
-    return __real_pthread_mutex_unlock(mutex);
+    int result = __real_pthread_mutex_unlock(mutex);
+    if (dawdles)
+        dawdle();
+    return result;
 }
 
 CASE(a_receiver_is_over_as_soon_as_its_queue_has_gone)
@@ -374,6 +398,41 @@ CASE(a_child_of_fork_has_no_descriptor_that_was_on_its_way_to_a_name_or_to_its_e
     atomic_store(&stop, 1);
     for (int i = 0; i < THREADS; i++)
         NEED(pthread_join(threads[i], NULL) == 0);
+}
+
+static void *receive_often(void *unused)
+{
+    mach_port_t to = make_port(), port = make_port();
+    while (!atomic_load(&stop)) {
+        for (unsigned i = 0; i < ML_RECENT_FEW + 2; i++) {
+            NEED_OK(post_right(to, port, MAKE_SEND));
+            NEED(take_right(to, MACH_MSG_TYPE_PORT_SEND) == port);
+            NEED_OK(mach_port_deallocate(TASK, port));
+        }
+        dawdles = 1;
+        NEED(is_empty(to)); /* what was kept is closed */
+        dawdles = 0;
+    }
+    return unused;
+}
+
+CASE(a_child_of_fork_has_no_duplicate_that_was_about_to_be_closed)
+{
+#ifdef ML_MEMORY_WATCHED
+    tap_skip("the address sanitizer's allocator is not usable in the child of a threaded fork");
+#endif
+    enum { MUCH = 64 << 20 }; /* the kernel copies the descriptors first, and takes its time then */
+    pthread_t thread;
+    void *memory = malloc(MUCH);
+    NEED(memory != NULL && memset(memory, 1, MUCH) == memory);
+    NEED_OK(mach_port_destroy(TASK, make_port()));
+    int alone = count_in_child();
+    NEED(pthread_create(&thread, NULL, receive_often, NULL) == 0);
+    for (int i = 0; i < 600; i++)
+        NEED(count_in_child() == alone);
+    atomic_store(&stop, 1);
+    NEED(pthread_join(thread, NULL) == 0);
+    free(memory);
 }
 
 static atomic_int arrivals_linger, arrived;

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <mach_linux.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <sys/resource.h>
@@ -80,10 +81,36 @@ CASE(nothing_is_kept_when_the_queue_is_empty)
     IS_TRUE(ml_recent_kept() >= 0);
 }
 
-CASE(a_set_keeps_nothing)
+/* Who waits for a descriptor takes one message each time it is readable, say: never in vain. */
+CASE(nothing_is_kept_for_a_port_that_is_waited_for_in_another_way)
 {
+    skip_where_it_is_not_known();
+    mach_port_t to = make_port(), port = make_port();
+    int ready, fd;
+    come(to, port, 2 * OFTEN);
+    IS_TRUE(ml_recent_kept() >= 0);
+    NEED_OK(post_right(to, port, MAKE_SEND));
+    NEED_OK(mach_linux_wait(to, NULL, 0, 0, &ready));
+    IS(ml_recent_kept(), -1);
+    NEED(take_right(to, MACH_MSG_TYPE_PORT_SEND) == port);
+    come(to, port, 2 * OFTEN);
+    IS_TRUE(ml_recent_kept() >= 0);
+    NEED_OK(mach_linux_port_fd(to, &fd));
+    IS(ml_recent_kept(), -1);
+    come(to, port, 2 * OFTEN);
+    IS(ml_recent_kept(), -1);
+}
+
+CASE(nothing_is_kept_for_the_members_of_a_set)
+{
+    skip_where_it_is_not_known();
     mach_port_t to = make_port(), set = make_set(), port = make_port();
+    come(to, port, 2 * OFTEN);
+    IS_TRUE(ml_recent_kept() >= 0);
     NEED_OK(mach_port_insert_member(TASK, to, set));
+    IS(ml_recent_kept(), -1);
+    come(to, port, 2 * OFTEN);
+    IS(ml_recent_kept(), -1);
     for (int i = 0; i < 3 * OFTEN; i++) {
         NEED_OK(post_right(to, port, MAKE_SEND));
         NEED(take_right(set, MACH_MSG_TYPE_PORT_SEND) == port);
