@@ -407,16 +407,9 @@ CASE(a_look_up_that_cannot_be_answered_for_want_of_descriptors_waits)
 
 CASE(descriptors_in_flight_at_their_limit_are_waited_for_asleep)
 {
-    uid_t nobody_else = 65100u + (uid_t)getpid() % 300u;
     mach_port_t to = make_port_with_sends(1), right = make_port();
-    struct rlimit limit = descriptor_limit();
     struct waiter waiter;
-    if (geteuid() == 0)
-        NEED(setresuid(nobody_else, nobody_else, nobody_else) == 0);
-    limit.rlim_cur = 64;
-    NEED(setrlimit(RLIMIT_NOFILE, &limit) == 0);
-    while (post_right(to, right, MAKE_SEND) == MACH_MSG_SUCCESS)
-        continue;
+    fill_flight(to, right);
     letter_to(&waiter.letter, to, COPY_SEND, 5);
     letter_right(&waiter.letter, right, MAKE_SEND);
     waiter_send_letter(&waiter);

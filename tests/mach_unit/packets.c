@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -70,6 +71,19 @@ void put_lingering(int fd)
     int one = lingering();
     put(fd, "x", 1, &one, 1);
     close(one);
+}
+
+void fill_flight(mach_port_t port, mach_port_t right)
+{
+    const uid_t somebody_else = 20000u + (uid_t)getpid() % 40000u;
+    struct rlimit limit;
+    NEED(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    limit.rlim_cur = 64;
+    if (geteuid() == 0)
+        NEED(setresuid(somebody_else, somebody_else, somebody_else) == 0);
+    NEED(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    while (post_right(port, right, MAKE_SEND) == MACH_MSG_SUCCESS)
+        continue;
 }
 
 int open_descriptors(void)

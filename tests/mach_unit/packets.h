@@ -39,6 +39,10 @@ void put(int fd, const void *bytes, size_t size, const int *fds, unsigned n);
 int lingering(void);
 /* Queues one at fd, for which nobody then has another descriptor. */
 void put_lingering(int fd);
+/* Until descriptors in flight to `port`, which take `right` along, are at their limit: a small one
+ * from now on, and of a user of this process's own if it may be another, for they are counted by
+ * user. No other process that is running is likely to be the same. */
+void fill_flight(mach_port_t port, mach_port_t right);
 /* Open descriptors of this process. */
 int open_descriptors(void);
 

@@ -28,22 +28,9 @@ enum { SEND = MACH_PORT_RIGHT_SEND };
 
 /* --- sends that fail in the end -------------------------------------------------------------- */
 
-/* From now on descriptors in flight are at their limit: a send without a deadline gives up after a
- * while, and its rights go back. */
-static void fill_flight(mach_port_t port, mach_port_t right)
-{
-    uid_t nobody_else = 65100u + (uid_t)getpid() % 300u;
-    struct rlimit limit = {.rlim_cur = 64};
-    NEED(getrlimit(RLIMIT_NOFILE, &limit) == 0);
-    limit.rlim_cur = 64;
-    if (geteuid() == 0)
-        NEED(setresuid(nobody_else, nobody_else, nobody_else) == 0);
-    NEED(setrlimit(RLIMIT_NOFILE, &limit) == 0);
-    while (post_right(port, right, MAKE_SEND) == MACH_MSG_SUCCESS)
-        continue;
-}
-
-/* A send to a port that takes nothing, of a right that is named `name`, in a thread of its own. */
+/* A send to a port that takes nothing, of a right that is named `name`, in a thread of its own.
+ * With descriptors in flight at their limit a send without a deadline gives up after a while, and
+ * its rights go back. */
 struct doomed_send {
     mach_port_t to;
     struct waiter waiter;
@@ -472,17 +459,18 @@ CASE(a_child_of_fork_has_no_part_of_an_answer_to_a_look_up)
     int fd, during = -1;
     snprintf(name, sizeof name, "org.child-port.races.%d", (int)getpid());
     NEED_OK(bootstrap_check_in(bootstrap_port, name, &port));
-    NEED_OK(bootstrap_look_up(bootstrap_port, name, &found));
+    int before = count_in_child();
     NEED_OK(mach_linux_look_up_begin(name, &fd));
     struct pollfd p = {.fd = fd, .events = POLLIN};
     NEED(poll(&p, 1, PROMPT) == 1);
-    int before = count_in_child();
+    while (count_in_child() != before + 1) /* who answered has not closed his end yet */
+        a_moment();
     atomic_store(&arrivals_linger, 1);
     NEED(pthread_create(&thread, NULL, fork_during_an_arrival, &during) == 0);
     IS_OK(mach_linux_look_up_end(fd, &found));
     NEED(pthread_join(thread, NULL) == 0);
     IS(found, port);
-    IS(during, before);
+    IS(during, before + 1);
 }
 
 static void *take_the_answer(void *fd)
