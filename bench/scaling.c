@@ -3,6 +3,8 @@
  *
  * - `scaling set PORTS`: one set with so many members. Three figures, in ns: making a port and
  *   joining the set; a receive from the set when one member has a message; one when all have.
+ * - `scaling raw SOCKETS`: one figure, the same receive of one that is ready, of so many socket
+ *   pairs in an epoll descriptor: what the kernel and the processor's caches make of their number.
  * - `scaling queue PORTS MESSAGES`: so many messages over so many ports, all queued, then all
  *   received from their set. Two figures: a send, a receive.
  * - `scaling room`: how many ports the limit of descriptors lets there be in a set.
@@ -15,7 +17,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #define BATCH 64u
@@ -96,8 +100,44 @@ static mach_port_t *make_ports(unsigned n, mach_port_t set, double *each)
     return ports;
 }
 
+/* Where a message goes, by its number, and where it is received from. */
+struct place {
+    const mach_port_t *ports;
+    mach_port_t set;
+    int (*pairs)[2];
+    int epoll;
+};
+
+static void post_there(const struct place *place, unsigned i)
+{
+    post(place->ports[i]);
+}
+
+static void take_there(const struct place *place)
+{
+    take(place->set);
+}
+
+static void write_there(const struct place *place, unsigned i)
+{
+    mach_msg_header_t m = {0};
+    if (send(place->pairs[i][1], &m, sizeof m, 0) != sizeof m)
+        exit(1);
+}
+
+static void read_there(const struct place *place)
+{
+    mach_msg_header_t m;
+    struct epoll_event event;
+    if (epoll_wait(place->epoll, &event, 1, 0) != 1 ||
+        recv(event.data.fd, &m, sizeof m, MSG_DONTWAIT) != sizeof m)
+        exit(1);
+}
+
 /* Receives when one member is ready, each time another. */
-static double receive_one_ready(const mach_port_t *ports, unsigned n, mach_port_t set)
+static double one_ready(const struct place *place, unsigned n,
+                        void (*put)(const struct place *, unsigned),
+                        void (*get)(const struct place *))
 {
     static double figures[BATCHES];
     uint32_t random = 12345;
@@ -105,9 +145,9 @@ static double receive_one_ready(const mach_port_t *ports, unsigned n, mach_port_
         double spent = 0;
         for (unsigned i = 0; i < BATCH; i++) {
             random = random * 1664525u + 1013904223u;
-            post(ports[(random >> 8) % n]);
+            put(place, (random >> 8) % n);
             double begin = now_ns();
-            take(set);
+            get(place);
             spent += now_ns() - begin;
         }
         figures[b] = spent / BATCH;
@@ -136,9 +176,25 @@ static void measure_set(unsigned n)
     double join;
     check(mach_port_allocate(mach_task_self(), MACH_PORT_RIGHT_PORT_SET, &set), "set");
     mach_port_t *ports = make_ports(n, set, &join);
-    double one = receive_one_ready(ports, n, set);
+    const struct place place = {.ports = ports, .set = set};
+    double one = one_ready(&place, n, post_there, take_there);
     printf("%.1f %.1f %.1f\n", join, one, receive_all_ready(ports, n, set));
     free(ports);
+}
+
+static void measure_raw(unsigned n)
+{
+    struct place place = {.pairs = calloc(n, sizeof *place.pairs), .epoll = epoll_create1(0)};
+    for (unsigned i = 0; i < n; i++) {
+        struct epoll_event event = {.events = EPOLLIN};
+        if (place.pairs == NULL || socketpair(AF_UNIX, SOCK_SEQPACKET, 0, place.pairs[i]) != 0)
+            exit(1);
+        event.data.fd = place.pairs[i][0];
+        if (epoll_ctl(place.epoll, EPOLL_CTL_ADD, event.data.fd, &event) != 0)
+            exit(1);
+    }
+    printf("%.1f\n", one_ready(&place, n, write_there, read_there));
+    free(place.pairs);
 }
 
 static void measure_queue(unsigned n, unsigned messages)
@@ -164,10 +220,12 @@ int main(int argc, char **argv)
         printf("%u\n", limit > SPARE ? (limit - SPARE) / PER_PORT : 0);
     } else if (argc == 3 && strcmp(argv[1], "set") == 0) {
         measure_set((unsigned)atoi(argv[2]));
+    } else if (argc == 3 && strcmp(argv[1], "raw") == 0) {
+        measure_raw((unsigned)atoi(argv[2]));
     } else if (argc == 4 && strcmp(argv[1], "queue") == 0) {
         measure_queue((unsigned)atoi(argv[2]), (unsigned)atoi(argv[3]));
     } else {
-        fprintf(stderr, "usage: scaling set PORTS | queue PORTS MESSAGES | room\n");
+        fprintf(stderr, "usage: scaling set PORTS | raw SOCKETS | queue PORTS MESSAGES | room\n");
         return 2;
     }
     return 0;
