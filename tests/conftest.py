@@ -85,12 +85,14 @@ def stopped(service_name: str) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(
         [*python(program), service_name], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        process.send_signal(signal.SIGSTOP)
-        wait_until_stopped(process.pid)
-        yield process
-        process.kill()
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            process.send_signal(signal.SIGSTOP)
+            wait_until_stopped(process.pid)
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.fixture

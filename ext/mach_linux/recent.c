@@ -1,7 +1,6 @@
 /*
  * The sending end that came last: see recent.h.
  */
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <unistd.h>
@@ -11,10 +10,6 @@
 #include "forks.h"
 #include "recent.h"
 #include "space.h"
-
-#ifndef F_DUPFD_QUERY
-#define F_DUPFD_QUERY (1024 + 3) /* F_LINUX_SPECIFIC_BASE + 3 */
-#endif
 
 /* Of any thread's arrivals. What a race between threads makes of these two costs time only. */
 static _Atomic uint64_t last;

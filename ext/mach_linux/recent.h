@@ -14,7 +14,12 @@
 #ifndef ML_RECENT_H
 #define ML_RECENT_H
 
+#include <fcntl.h>
 #include <stdint.h>
+
+#ifndef F_DUPFD_QUERY
+#define F_DUPFD_QUERY (1024 + 3) /* F_LINUX_SPECIFIC_BASE + 3 */
+#endif
 
 struct ml_garbage;
 struct ml_receiver;

@@ -367,13 +367,18 @@ static int count_in_child(void)
     return WEXITSTATUS(status);
 }
 
-CASE(a_child_of_fork_has_no_descriptor_that_was_on_its_way_to_a_name_or_to_its_end)
+/* The address sanitizer's allocator takes no part in fork: if another thread held its lock, the
+ * child waits for it forever at its first allocation. */
+static void skip_where_children_cannot_allocate(void)
 {
-    /* It takes no part in fork: if another thread held its lock, the child waits for it forever at
-     * its first allocation. */
 #ifdef ML_MEMORY_WATCHED
     tap_skip("the address sanitizer's allocator is not usable in the child of a threaded fork");
 #endif
+}
+
+CASE(a_child_of_fork_has_no_descriptor_that_was_on_its_way_to_a_name_or_to_its_end)
+{
+    skip_where_children_cannot_allocate();
     enum { THREADS = 3 };
     pthread_t threads[THREADS];
     NEED_OK(mach_port_destroy(TASK, make_port()));
@@ -405,9 +410,7 @@ static void *receive_often(void *unused)
 
 CASE(a_child_of_fork_has_no_duplicate_that_was_about_to_be_closed)
 {
-#ifdef ML_MEMORY_WATCHED
-    tap_skip("the address sanitizer's allocator is not usable in the child of a threaded fork");
-#endif
+    skip_where_children_cannot_allocate();
     enum { MUCH = 64 << 20 }; /* the kernel copies the descriptors first, and takes its time then */
     pthread_t thread;
     void *memory = malloc(MUCH);
@@ -448,21 +451,35 @@ static void *fork_during_an_arrival(void *count)
     return NULL;
 }
 
+static const char *unique_name(void)
+{
+    static name_t name;
+    snprintf(name, sizeof name, "org.child-port.races.%d", (int)getpid());
+    return name;
+}
+
+static mach_port_t check_in_here(void)
+{
+    mach_port_t port;
+    NEED_OK(bootstrap_check_in(bootstrap_port, unique_name(), &port));
+    return port;
+}
+
+/* Its connection, at which the answer is waiting. */
+static int answered_look_up(void)
+{
+    struct pollfd p = {.events = POLLIN};
+    NEED_OK(mach_linux_look_up_begin(unique_name(), &p.fd));
+    NEED(poll(&p, 1, PROMPT) == 1);
+    return p.fd;
+}
+
 CASE(a_child_of_fork_has_no_part_of_an_answer_to_a_look_up)
 {
-#ifdef ML_MEMORY_WATCHED
-    tap_skip("the address sanitizer's allocator is not usable in the child of a threaded fork");
-#endif
-    name_t name;
+    skip_where_children_cannot_allocate();
     pthread_t thread;
-    mach_port_t port, found;
-    int fd, during = -1;
-    snprintf(name, sizeof name, "org.child-port.races.%d", (int)getpid());
-    NEED_OK(bootstrap_check_in(bootstrap_port, name, &port));
-    int before = count_in_child();
-    NEED_OK(mach_linux_look_up_begin(name, &fd));
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    NEED(poll(&p, 1, PROMPT) == 1);
+    mach_port_t port = check_in_here(), found;
+    int during = -1, before = count_in_child(), fd = answered_look_up();
     while (count_in_child() != before + 1) /* who answered has not closed his end yet */
         a_moment();
     atomic_store(&arrivals_linger, 1);
@@ -483,15 +500,9 @@ static void *take_the_answer(void *fd)
 /* Who forks has the lock. */
 CASE(no_answer_to_a_look_up_is_taken_in_the_middle_of_a_fork)
 {
-    name_t name;
     pthread_t thread;
-    mach_port_t port;
-    int fd;
-    snprintf(name, sizeof name, "org.child-port.races.%d", (int)getpid());
-    NEED_OK(bootstrap_check_in(bootstrap_port, name, &port));
-    NEED_OK(mach_linux_look_up_begin(name, &fd));
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    NEED(poll(&p, 1, PROMPT) == 1);
+    (void)check_in_here();
+    int fd = answered_look_up();
     atomic_store(&arrivals_linger, 1);
     ml_lock();
     NEED(pthread_create(&thread, NULL, take_the_answer, &fd) == 0);

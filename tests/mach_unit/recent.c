@@ -17,10 +17,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#ifndef F_DUPFD_QUERY
-#define F_DUPFD_QUERY (1024 + 3)
-#endif
-
 enum { OFTEN = ML_RECENT_FEW };
 
 static void skip_where_it_is_not_known(void)
@@ -29,14 +25,27 @@ static void skip_where_it_is_not_known(void)
         tap_skip("the kernel has no F_DUPFD_QUERY, which came with Linux 6.10");
 }
 
-/* A right to `port` comes so often, and goes. Its receive right is here: it joins that name. */
-static void come(mach_port_t to, mach_port_t port, int often)
+/* A right to `port` comes so often, and goes. Its receive right is here: it joins that name. It is
+ * received from `from`: a set, or the same as `to`. */
+static void come_by(mach_port_t from, mach_port_t to, mach_port_t port, int often)
 {
     for (int i = 0; i < often; i++) {
         NEED_OK(post_right(to, port, MAKE_SEND));
-        NEED(take_right(to, MACH_MSG_TYPE_PORT_SEND) == port);
+        NEED(take_right(from, MACH_MSG_TYPE_PORT_SEND) == port);
         NEED_OK(mach_port_deallocate(TASK, port));
     }
+}
+
+static void come(mach_port_t to, mach_port_t port, int often)
+{
+    come_by(to, to, port, often);
+}
+
+/* The same until a duplicate is kept. */
+static void come_often(mach_port_t to, mach_port_t port)
+{
+    come(to, port, 2 * OFTEN);
+    NEED(ml_recent_kept() >= 0);
 }
 
 CASE(one_descriptor_is_kept_of_what_came_often_enough)
@@ -61,15 +70,13 @@ CASE(one_descriptor_is_kept_of_what_came_often_enough)
     IS(fcntl(ml_recent_kept(), F_GETFD, 0), FD_CLOEXEC);
 }
 
-/* Otherwise it would keep a send-once right's channel open that a peer passed off as a port's. */
 CASE(nothing_is_kept_when_the_queue_is_empty)
 {
     skip_where_it_is_not_known();
     mach_port_t to = make_port(), port = make_port(), other = make_port();
     come(to, port, 1);
     int before = open_descriptors();
-    come(to, port, 2 * OFTEN);
-    IS_TRUE(ml_recent_kept() >= 0);
+    come_often(to, port);
     IS(is_empty(other), 1);
     IS_TRUE(ml_recent_kept() >= 0);
     IS(is_empty(to), 1);
@@ -81,20 +88,38 @@ CASE(nothing_is_kept_when_the_queue_is_empty)
     IS_TRUE(ml_recent_kept() >= 0);
 }
 
+/* That is why. Nobody has the right any more, and its owner is told. */
+CASE(the_channel_of_a_send_once_right_that_was_passed_off_as_a_ports_is_not_kept)
+{
+    skip_where_it_is_not_known();
+    mach_port_t to = make_port(), reply = make_port(), once = make_send_once(reply);
+    const struct with_right p = right_packet(ML_CARRY_SEND, MACH_MSG_TYPE_PORT_SEND);
+    int ends[2], at = sending_end(to), channel = sending_end(once);
+    NEED(pipe(ends) == 0);
+    for (int i = 0; i < 2 * OFTEN; i++) {
+        put(at, &p, sizeof p, (int[]){channel, ends[0]}, 2);
+        NEED_OK(mach_port_deallocate(TASK, take_right(to, MACH_MSG_TYPE_PORT_SEND)));
+    }
+    IS_TRUE(ml_recent_kept() >= 0);
+    close(channel);
+    NEED_OK(mach_port_deallocate(TASK, once));
+    IS(is_empty(reply), 1);
+    IS(is_empty(to), 1);
+    take_notification(reply, MACH_NOTIFY_SEND_ONCE);
+}
+
 /* Who waits for a descriptor takes one message each time it is readable, say: never in vain. */
 CASE(nothing_is_kept_for_a_port_that_is_waited_for_in_another_way)
 {
     skip_where_it_is_not_known();
     mach_port_t to = make_port(), port = make_port();
     int ready, fd;
-    come(to, port, 2 * OFTEN);
-    IS_TRUE(ml_recent_kept() >= 0);
+    come_often(to, port);
     NEED_OK(post_right(to, port, MAKE_SEND));
     NEED_OK(mach_linux_wait(to, NULL, 0, 0, &ready));
     IS(ml_recent_kept(), -1);
     NEED(take_right(to, MACH_MSG_TYPE_PORT_SEND) == port);
-    come(to, port, 2 * OFTEN);
-    IS_TRUE(ml_recent_kept() >= 0);
+    come_often(to, port);
     NEED_OK(mach_linux_port_fd(to, &fd));
     IS(ml_recent_kept(), -1);
     come(to, port, 2 * OFTEN);
@@ -105,17 +130,12 @@ CASE(nothing_is_kept_for_the_members_of_a_set)
 {
     skip_where_it_is_not_known();
     mach_port_t to = make_port(), set = make_set(), port = make_port();
-    come(to, port, 2 * OFTEN);
-    IS_TRUE(ml_recent_kept() >= 0);
+    come_often(to, port);
     NEED_OK(mach_port_insert_member(TASK, to, set));
     IS(ml_recent_kept(), -1);
     come(to, port, 2 * OFTEN);
     IS(ml_recent_kept(), -1);
-    for (int i = 0; i < 3 * OFTEN; i++) {
-        NEED_OK(post_right(to, port, MAKE_SEND));
-        NEED(take_right(set, MACH_MSG_TYPE_PORT_SEND) == port);
-        NEED_OK(mach_port_deallocate(TASK, port));
-    }
+    come_by(set, to, port, 3 * OFTEN);
     IS(ml_recent_kept(), -1);
 }
 
@@ -128,8 +148,7 @@ CASE(what_is_kept_is_closed_with_the_port_that_the_rights_came_to)
     for (int moved = 0; moved < 2; moved++) {
         mach_port_t to = make_port();
         come(home, to, 1);
-        come(to, port, 2 * OFTEN);
-        IS_TRUE(ml_recent_kept() >= 0);
+        come_often(to, port);
         if (moved) {
             NEED_OK(post_right(home, to, MOVE_RECEIVE));
             IS(ml_recent_kept(), -1);
@@ -171,15 +190,18 @@ CASE(rights_are_told_apart_in_whatever_order_they_come)
 CASE(a_right_that_is_held_already_joins_its_name_each_time)
 {
     mach_port_t to = make_port(), parked = MACH_PORT_NULL, port = make_send_only(1, &parked);
+    skip_where_it_is_not_known();
     for (int i = 0; i < 3 * OFTEN; i++) {
         NEED_OK(post_right(to, port, COPY_SEND));
         NEED(take_right(to, MACH_MSG_TYPE_PORT_SEND) == port);
     }
+    IS_TRUE(ml_recent_kept() >= 0);
     IS(refs(port, MACH_PORT_RIGHT_SEND), 1 + 3 * OFTEN);
 }
 
 CASE(the_last_send_right_is_gone_though_a_duplicate_is_kept)
 {
+    skip_where_it_is_not_known();
     mach_port_t to = make_port(), port = make_port(), notify = make_port();
     for (int i = 0; i < 3 * OFTEN; i++) {
         NEED_OK(post_right(to, port, MAKE_SEND));
@@ -188,12 +210,14 @@ CASE(the_last_send_right_is_gone_though_a_duplicate_is_kept)
         NEED_OK(mach_port_deallocate(TASK, port));
         take_notification(notify, MACH_NOTIFY_NO_SENDERS);
     }
+    IS_TRUE(ml_recent_kept() >= 0);
 }
 
 CASE(a_port_that_dies_while_its_duplicate_is_kept_arrives_dead)
 {
+    skip_where_it_is_not_known();
     mach_port_t to = make_port(), port = make_port(), other = make_port();
-    come(to, port, 2 * OFTEN);
+    come_often(to, port);
     for (int i = 0; i < 3; i++)
         NEED_OK(post_right(to, port, MAKE_SEND));
     NEED_OK(mach_port_destroy(TASK, port));
@@ -206,7 +230,7 @@ CASE(a_number_that_is_the_programs_own_by_now_is_not_closed)
 {
     skip_where_it_is_not_known();
     mach_port_t to = make_port(), port = make_port(), other = make_port();
-    come(to, port, 2 * OFTEN);
+    come_often(to, port);
     int number = ml_recent_kept(), ends[2];
     NEED(pipe(ends) == 0 && dup2(ends[1], number) == number);
     int status = 1;
@@ -249,17 +273,16 @@ CASE(a_child_has_no_duplicate_and_gets_one_of_its_own)
 {
     skip_where_it_is_not_known();
     mach_port_t to = make_port(), port = make_port();
-    come(to, port, 2 * OFTEN);
+    come_often(to, port);
     int number = ml_recent_kept(), status = 1;
     pid_t child = fork();
-    NEED(number >= 0 && child >= 0);
+    NEED(child >= 0);
     if (child == 0) {
         IS(fcntl(number, F_GETFD, 0), -1);
         IS(ml_recent_kept(), -1);
         to = make_port();
         port = make_port();
-        come(to, port, 2 * OFTEN);
-        IS_TRUE(ml_recent_kept() >= 0);
+        come_often(to, port);
         tap_end();
     }
     NEED(waitpid(child, &status, 0) == child);
@@ -326,8 +349,7 @@ int __wrap_fcntl(int fd, int command, ...)
         fork_next = 0;
         forked = fork();
         if (forked == 0) { /* has this thread only, which is elsewhere by now */
-            come(make_port(), make_port(), 2 * OFTEN);
-            IS_TRUE(ml_recent_kept() >= 0);
+            come_often(make_port(), make_port());
             tap_end();
         }
     }
